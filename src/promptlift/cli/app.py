@@ -1,0 +1,71 @@
+"""The `promptlift` command: its commands, and how errors end it.
+
+Exit 0: done. 1: a failure, said in one line on stderr. 2: wrong usage. 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from promptlift import __version__
+from promptlift.cli import compare, rewrite, targets, train
+from promptlift.errors import PromptliftError
+
+app = typer.Typer(
+    name="promptlift",
+    help="Rewrite a rough prompt into one that your LLM answers better.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("rewrite")(rewrite.rewrite)
+app.command("compare")(compare.compare)
+app.command("targets")(targets.targets)
+app.command("train")(train.train)
+app.command("setup")(targets.setup)
+app.command("demo")(compare.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"promptlift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
+    """Rewrite a rough prompt into one that your LLM answers better."""
+
+
+def main() -> None:
+    """Run the command line; every failure that is not ours to mend is one line."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except PromptliftError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except OSError as error:
+        if debug:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}; free space or choose another place, then run it again")
+    except KeyboardInterrupt:
+        print("promptlift: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"promptlift: {line}", file=sys.stderr)
+    sys.exit(1)

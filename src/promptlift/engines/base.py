@@ -1,0 +1,69 @@
+"""What an engine does for the prompter: score the decision, and write the change."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen: temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    seed: int = 0
+    top_p: float = 0.95
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the prompter wrote; `finished` is False if it was cut at the token limit."""
+
+    text: str
+    finished: bool
+    tokens: int
+
+
+class Engine(ABC):
+    """Runs one prompter. Safe to call from several threads."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many prompts can be in work at once."""
+
+    @abstractmethod
+    def lease(self) -> int:
+        """Take a free slot, waiting for one if need be; give it back with `release`."""
+
+    @abstractmethod
+    def release(self, slot: int) -> None:
+        """Give a slot back."""
+
+    @abstractmethod
+    def score(self, question: str, slot: int) -> float:
+        """P(change), from 0 to 1: the share of YES in the mass of YES and NO after `question`."""
+
+    @abstractmethod
+    def write(
+        self,
+        prefix: str,
+        slot: int,
+        sampling: Sampling,
+        max_tokens: int,
+        on_text: Callable[[str], bool] | None = None,
+    ) -> Written:
+        """Continue `prefix` up to the end-of-sequence token.
+
+        Args:
+            prefix: the question, the decision and the opening.
+            slot: a leased slot; it keeps the question's state from `score`.
+            sampling: how tokens are chosen.
+            max_tokens: the limit.
+            on_text: called with each new piece of text; returning True stops the writing.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the model; calls after it fail."""

@@ -1,0 +1,164 @@
+"""The default engine: llama.cpp in process, through xllamacpp.
+
+One server holds the prompter and batches the slots' work token by token. A slot is
+pinned for the two requests of one rewrite (score, then write), so that the second finds
+the first one's state and computes only what is new.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from promptlift import template
+from promptlift.engines.base import Engine, Sampling, Written
+from promptlift.errors import EngineError
+
+CONTEXT = 2048
+"""Tokens a slot can hold: the prompt as shown and what is written."""
+TOP = 20
+
+
+class ContextOverflowError(EngineError):
+    """The prompt has more tokens than a slot can hold."""
+
+
+class LlamaEngine(Engine):
+    """A prompter's engine-ready GGUF in llama.cpp."""
+
+    def __init__(self, gguf: Path, slots: int = 1, threads: int | None = None) -> None:
+        """Load the model.
+
+        Args:
+            gguf: the engine-ready file (see `promptlift.engines.build`).
+            slots: prompts in work at once; each holds CONTEXT tokens.
+            threads: of the computation; all cores by default.
+
+        Raises:
+            EngineError: llama.cpp can't load the file.
+        """
+        import xllamacpp
+
+        count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        params = xllamacpp.CommonParams()
+        params.model.path = str(gguf)
+        params.n_parallel = slots
+        params.n_ctx = CONTEXT * slots
+        params.kv_unified = False
+        params.cpuparams.n_threads = count
+        params.cpuparams_batch.n_threads = count
+        params.cache_ram_mib = 0  # no second cache of prompts: each prompt comes once
+        params.n_ctx_checkpoints = 0
+        params.warmup = False
+        params.verbosity = -1
+        try:
+            self._server: Any = xllamacpp.Server(params)
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"llama.cpp can't load {gguf}: {error}; remove the file and run: promptlift setup"
+            ) from None
+        self._slots = slots
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(slots):
+            self._free.put(slot)
+
+    @property
+    def slots(self) -> int:
+        """How many prompts can be in work at once."""
+        return self._slots
+
+    def lease(self) -> int:
+        """Take a free slot, waiting for one if need be."""
+        return self._free.get()
+
+    def release(self, slot: int) -> None:
+        """Give a slot back."""
+        self._free.put(slot)
+
+    def score(self, question: str, slot: int) -> float:
+        """P(change), from the log-probabilities of the one token after `question`."""
+        request = {"prompt": question, "n_predict": 1, "n_probs": TOP, "temperature": 0, "id_slot": slot}
+        reply = self._complete(request)
+        top = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        found = {entry["token"]: float(entry["logprob"]) for entry in top}
+        floor = min(found.values())  # a token that is not among the first has less than this
+        yes, no = found.get(template.YES, floor), found.get(template.NO, floor)
+        return 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
+
+    def write(
+        self,
+        prefix: str,
+        slot: int,
+        sampling: Sampling,
+        max_tokens: int,
+        on_text: Callable[[str], bool] | None = None,
+    ) -> Written:
+        """Continue `prefix`; see Engine.write."""
+        request: dict[str, Any] = {
+            "prompt": prefix,
+            "n_predict": max_tokens,
+            "temperature": sampling.temperature,
+            "seed": sampling.seed,
+            "id_slot": slot,
+        }
+        request |= {"top_k": 1} if sampling.temperature <= 0 else {"top_p": sampling.top_p, "top_k": 0}
+        if on_text is None:
+            reply = self._complete(request)
+            choice = reply["choices"][0]
+            return Written(choice["text"], choice["finish_reason"] == "stop", reply["usage"]["completion_tokens"])
+        pieces: list[str] = []
+        last: dict[str, Any] = {}
+        failure: list[BaseException] = []
+
+        def receive(chunk: dict[str, Any]) -> bool:
+            # An exception must not travel through C++: keep it, stop, raise it afterwards.
+            try:
+                last.update(chunk)
+                if chunk.get("error"):
+                    return True
+                piece = chunk["choices"][0]["text"]
+                pieces.append(piece)
+                return bool(piece) and on_text(piece)
+            except BaseException as error:
+                failure.append(error)
+                return True
+
+        self._complete(request | {"stream": True}, receive)
+        if failure:
+            raise failure[0]
+        _raise_error(last)
+        finished = bool(last) and last["choices"][0].get("finish_reason") == "stop"
+        return Written("".join(pieces), finished, len(pieces))
+
+    def close(self) -> None:
+        """Stop the server and free the model."""
+        self._server = None
+
+    def _complete(self, request: dict[str, Any], callback: Callable[[dict[str, Any]], bool] | None = None) -> Any:
+        server = self._server
+        if server is None:
+            raise EngineError("the engine is closed; load the prompter again")
+        try:
+            if callback is not None:
+                return server.handle_completions(request, callback)
+            reply = server.handle_completions(request)
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"llama.cpp failed: {error}") from None
+        _raise_error(reply)
+        return reply
+
+
+def _raise_error(reply: Any) -> None:
+    """Turn the server's error object into an exception."""
+    found = reply if isinstance(reply, dict) else {}
+    error = found.get("error") or (found if "choices" not in found and "message" in found else None)
+    if not error:
+        return
+    message = error.get("message", str(error)) if isinstance(error, dict) else str(error)
+    if "context" in message or (isinstance(error, dict) and error.get("type") == "exceed_context_size_error"):
+        raise ContextOverflowError(f"the prompt does not fit into {CONTEXT} tokens")
+    raise EngineError(f"llama.cpp failed: {message}")

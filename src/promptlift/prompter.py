@@ -1,0 +1,370 @@
+"""Load a prompter once, then rewrite prompts: one, many, or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from promptlift import artifacts, guard, language, models, spans, template
+from promptlift.engines.base import Engine, Sampling, Written
+from promptlift.errors import EngineError, InputError, TargetError
+from promptlift.records import Rewrite, Strength
+
+MAX_TOKENS: dict[Strength, int] = {"light": 80, "full": 400}
+MAX_SHOWN = 6000
+"""Characters of a prompt, passages set aside, above which it is left alone."""
+RETRIES = 4
+RETRY_TEMPERATURE = 0.7
+
+
+class Prompter:
+    """A small LM that rewrites prompts. Thread-safe; load it once and keep it.
+
+    Example:
+        >>> from promptlift import Prompter
+        >>> with Prompter.load() as prompter:  # doctest: +SKIP
+        ...     print(prompter.rewrite("explain recursion").rewrite)
+    """
+
+    def __init__(self, folder: artifacts.PrompterFolder, engine: Engine) -> None:
+        """Join a checked folder and a running engine; most callers want `Prompter.load`."""
+        self.folder = folder
+        self.engine = engine
+        self._pool: ThreadPoolExecutor | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path_or_name: str | Path | None = None,
+        *,
+        slots: int = 4,
+        base_gguf: str | Path | None = None,
+        threads: int | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Self:
+        """Load a prompter, preparing its engine-ready file on first use (a few seconds).
+
+        Args:
+            path_or_name: a prompter folder, the name of a built-in one, or None for the default.
+            slots: how many prompts can be in work at once.
+            base_gguf: the base's GGUF, where it is not the embedded one.
+            threads: of the computation; all cores by default.
+            progress: called with the share done, from 0 to 1, while the file is prepared.
+
+        Raises:
+            ArtifactError: the folder is missing, damaged, or newer than this promptlift.
+            ModelError: the base can't be had.
+            EngineError: the engine-ready file can't be made or loaded.
+        """
+        from promptlift.engines.build import engine_gguf
+        from promptlift.engines.llama import LlamaEngine
+
+        if slots < 1:
+            raise InputError(f"slots is {slots}; it must be 1 or more")
+        folder = artifacts.load(path_or_name)
+        base = models.base_gguf(folder.manifest.base, base_gguf)
+        return cls(folder, LlamaEngine(engine_gguf(folder, base, progress=progress), slots, threads))
+
+    @property
+    def name(self) -> str:
+        """Name and version of the prompter, as rewrites carry it."""
+        return self.folder.version
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets that this prompter has an adapter for."""
+        return sorted(p.parent.name for p in self.folder.path.glob(f"targets/*/{artifacts.MANIFEST}"))
+
+    def rewrite(
+        self,
+        prompt: str,
+        target: str | None = None,
+        *,
+        strength: Strength = "light",
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Rewrite:
+        """Rewrite one prompt; a prompt that needs no help comes back as it was, with the reason.
+
+        Args:
+            prompt: any text that a person may type.
+            target: the name of an adapter, or None for the prompter as it is.
+            strength: `light` keeps the words and adds advice; `full` writes a new prompt.
+            temperature: 0 is greedy. The same prompt, target, strength, temperature and
+                seed give the same rewrite.
+            seed: of the sampling.
+
+        Raises:
+            InputError: an argument is out of its range.
+            TargetError: there is no such adapter.
+            EngineError: the engine failed.
+        """
+        started = time.perf_counter()
+        self._check(target, strength, temperature)
+        changed, reason = self._rewrite(prompt, strength, Sampling(temperature, seed), None)
+        return self._record(prompt, changed, reason, target, started)
+
+    def candidates(
+        self, prompt: str, n: int, target: str | None = None, *, strength: Strength = "light",
+        temperature: float = 0.8, seed: int = 0,
+    ) -> list[Rewrite]:  # fmt: skip
+        """Up to `n` different rewrites: the greedy one first, then sampled ones; at least one record."""
+        if n < 1:
+            raise InputError(f"n is {n}; it must be 1 or more")
+        first = self.rewrite(prompt, target, strength=strength, seed=seed)
+        found = {first.rewrite: first}
+        if not first.changed and first.reason is not None and not first.reason.startswith("guard:"):
+            return [first]
+        for attempt in range(1, 3 * n):
+            if len(found) >= n:
+                break
+            other = self.rewrite(prompt, target, strength=strength, temperature=temperature, seed=seed + 1000 * attempt)
+            if other.changed:
+                found.setdefault(other.rewrite, other)
+        changed = [r for r in found.values() if r.changed]
+        return changed or [first]
+
+    def rewrite_many(
+        self,
+        prompts: Iterable[str],
+        target: str | None = None,
+        *,
+        strength: Strength = "light",
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Iterator[Rewrite]:
+        """Rewrite many prompts, as many at once as there are slots; the results keep the order."""
+        self._check(target, strength, temperature)
+
+        def one(prompt: str) -> Rewrite:
+            return self.rewrite(prompt, target, strength=strength, temperature=temperature, seed=seed)
+
+        yield from _in_order(self._threads(), one, prompts, ahead=4 * self.engine.slots)
+
+    def stream(
+        self,
+        prompt: str,
+        target: str | None = None,
+        *,
+        strength: Strength = "light",
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Iterator[str | Rewrite]:
+        """The rewrite's text piece by piece as it is written, then the Rewrite.
+
+        The pieces are a preview: the guard can only judge the whole, so the last item
+        decides. It may differ from what was shown.
+        """
+        import queue
+
+        self._check(target, strength, temperature)
+        started = time.perf_counter()
+        pieces: queue.SimpleQueue[str | BaseException | Rewrite] = queue.SimpleQueue()
+        stopped = False
+
+        def show(piece: str) -> bool:
+            pieces.put(piece)
+            return stopped
+
+        def work() -> None:
+            try:
+                changed, reason = self._rewrite(prompt, strength, Sampling(temperature, seed), show)
+                pieces.put(self._record(prompt, changed, reason, target, started))
+            except BaseException as error:  # raised again in the consumer's thread
+                pieces.put(error)
+
+        self._threads().submit(work)
+        try:
+            while True:
+                item = pieces.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if isinstance(item, Rewrite):
+                    return
+        finally:
+            stopped = True
+
+    async def arewrite(
+        self, prompt: str, target: str | None = None, *, strength: Strength = "light",
+        temperature: float = 0.0, seed: int = 0,
+    ) -> Rewrite:  # fmt: skip
+        """`rewrite` without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads(),
+            lambda: self.rewrite(prompt, target, strength=strength, temperature=temperature, seed=seed),
+        )
+
+    async def arewrite_many(
+        self, prompts: Iterable[str], target: str | None = None, *, strength: Strength = "light",
+        temperature: float = 0.0, seed: int = 0,
+    ) -> list[Rewrite]:  # fmt: skip
+        """`rewrite_many` without blocking the event loop; the whole list, in order."""
+        return list(
+            await asyncio.gather(
+                *(self.arewrite(p, target, strength=strength, temperature=temperature, seed=seed) for p in prompts)
+            )
+        )
+
+    async def astream(
+        self, prompt: str, target: str | None = None, *, strength: Strength = "light",
+        temperature: float = 0.0, seed: int = 0,
+    ) -> AsyncIterator[str | Rewrite]:  # fmt: skip
+        """`stream` without blocking the event loop."""
+        items = self.stream(prompt, target, strength=strength, temperature=temperature, seed=seed)
+        try:
+            while (item := await asyncio.to_thread(next, items, None)) is not None:
+                yield item
+        finally:
+            items.close()  # type: ignore[attr-defined]
+
+    def score(self, prompt: str) -> float:
+        """P(change): how sure the prompter is that advice would help, from 0 to 1."""
+        with self._slot() as slot:
+            return self.engine.score(template.question(_shown(prompt)), slot)
+
+    def close(self) -> None:
+        """Free the engine and the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rewrite(
+        self, prompt: str, strength: Strength, sampling: Sampling, on_text: Callable[[str], bool] | None
+    ) -> tuple[str | None, str | None]:
+        """The rewrite, or None and the reason why there is none."""
+        from promptlift.engines.llama import ContextOverflowError
+
+        if not prompt.strip():
+            return None, "empty"
+        if len(prompt) > 200 * MAX_SHOWN:
+            return None, "too-long"  # splitting megabytes would take longer than the person waits
+        parts = spans.split(prompt)
+        if parts.has_tag:
+            return None, "tag"
+        if len(parts.shown) > MAX_SHOWN:
+            return None, "too-long"
+        shown = _clean(parts.shown)
+        if not spans.has_instruction(shown):
+            return None, "no-instruction"
+        if language.language_of(shown) not in {*self.folder.manifest.languages, "und"}:
+            return None, "guard:language"
+        question = template.question(shown)
+        prefix = question + template.YES + template.opening(strength)
+        first: str | None = None
+        with self._slot() as slot:
+            try:
+                if self.engine.score(question, slot) < self.folder.manifest.threshold:
+                    return None, "identity"
+                for attempt in range(1 + RETRIES):
+                    how = sampling if attempt == 0 else Sampling(RETRY_TEMPERATURE, sampling.seed + attempt)
+                    written = self.engine.write(prefix, slot, how, MAX_TOKENS[strength], on_text)
+                    rewrite, reason = self._judge(prompt, parts, written, strength)
+                    if rewrite is not None:
+                        return rewrite, None
+                    first = first or reason
+                    on_text = None  # what is shown is the first try; the record tells the outcome
+            except ContextOverflowError:
+                return None, "too-long"
+        return None, first
+
+    def _judge(
+        self, prompt: str, parts: spans.Split, written: Written, strength: Strength
+    ) -> tuple[str | None, str | None]:
+        """The guard's word on what was written: the whole rewrite, or the reason against it."""
+        if strength == "full":
+            if sorted(spans.tags(written.text)) != sorted(spans.tags(parts.shown)):
+                return None, "guard:literal"
+            rewrite = spans.join(parts, template.assemble(parts.shown, written.text, strength))
+        else:
+            rewrite = template.assemble(prompt, written.text, strength)
+        reason = guard.check(prompt, rewrite, strength=strength, finished=written.finished)
+        return (None, reason) if reason else (rewrite, None)
+
+    def _record(
+        self, prompt: str, changed: str | None, reason: str | None, target: str | None, started: float
+    ) -> Rewrite:
+        return Rewrite(
+            prompt=prompt,
+            rewrite=prompt if changed is None else changed,
+            changed=changed is not None,
+            reason=reason,
+            target=target,
+            prompter=self.name,
+            seconds=round(time.perf_counter() - started, 4),
+        )
+
+    def _check(self, target: str | None, strength: Strength, temperature: float) -> None:
+        if target is not None and target not in self.targets:
+            raise TargetError(
+                f"{self.folder.manifest.name} has no adapter for target {target!r}; "
+                f"it has: {', '.join(self.targets) or 'none'}; leave --target out to use the prompter as it is"
+            )
+        if strength not in self.folder.manifest.strengths:
+            raise InputError(
+                f"{self.folder.manifest.name} was not trained for strength {strength!r}; "
+                f"it knows: {', '.join(self.folder.manifest.strengths)}"
+            )
+        if not 0 <= temperature <= 2:
+            raise InputError(f"temperature is {temperature}; it must be from 0 to 2")
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.engine.slots, thread_name_prefix="promptlift")
+        return self._pool
+
+    @contextmanager
+    def _slot(self) -> Iterator[int]:
+        slot = self.engine.lease()
+        try:
+            yield slot
+        finally:
+            self.engine.release(slot)
+
+
+def _shown(prompt: str) -> str:
+    return _clean(spans.split(prompt).shown)
+
+
+def _clean(text: str) -> str:
+    """The prompter's view without NULs and lone surrogates, which no tokenizer takes."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[str], Rewrite], prompts: Iterable[str], ahead: int
+) -> Iterator[Rewrite]:
+    """Map in threads, in order, holding at most `ahead` prompts at once: inputs may be endless."""
+    from collections import deque
+    from concurrent.futures import Future
+
+    waiting: deque[Future[Rewrite]] = deque()
+    try:
+        for prompt in prompts:
+            waiting.append(pool.submit(work, prompt))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+__all__ = ["EngineError", "Prompter"]

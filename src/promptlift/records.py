@@ -1,0 +1,156 @@
+"""The records that the stages exchange, and their JSONL.
+
+One JSON object a line, UTF-8. Unknown keys are kept. A bad line is reported with its
+file and number, never skipped in silence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from promptlift.errors import InputError, RecordError
+
+Strength = Literal["light", "full"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A raw prompt and its optimized prompt, in two strengths.
+
+    `optimized_light` keeps the person's words and adds to them; `optimized` is a whole
+    new prompt. Both equal to `prompt` means: leave it alone (an identity pair).
+    """
+
+    id: str
+    prompt: str
+    optimized: str
+    topic: str = ""
+    source: str = ""
+    optimized_light: str | None = None
+    target: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_identity(self) -> bool:
+        """True if the best rewrite of this prompt is none."""
+        return self.optimized == self.prompt and self.light == self.prompt
+
+    @property
+    def light(self) -> str:
+        """The light side, or `optimized` where the pair has no light one."""
+        return self.optimized if self.optimized_light is None else self.optimized_light
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Pair:
+        """Build a pair from a JSON object; raise InputError that names the bad field."""
+        known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
+        for name in ("id", "prompt", "optimized"):
+            if not isinstance(row.get(name), str) or not row[name].strip():
+                raise InputError(f"field {name!r} must be a non-empty string, found {row.get(name)!r:.60}")
+        for name in known - {"id", "prompt", "optimized"}:
+            if row.get(name) is not None and not isinstance(row[name], str):
+                raise InputError(f"field {name!r} must be a string, found {row[name]!r:.60}")
+        values = {k: v for k, v in row.items() if k in known and v is not None}
+        return cls(**values, extra={k: v for k, v in row.items() if k not in known})
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What the prompter made of one prompt.
+
+    `reason` is None for a changed prompt, else why it came back as it was: `identity`
+    (the prompter's score says that it needs no help), `guard:<check>` (see
+    `promptlift.guard`), `empty`, `too-long`, `tag`.
+    """
+
+    prompt: str
+    rewrite: str
+    changed: bool
+    reason: str | None
+    target: str | None
+    prompter: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object, in the contract's key order."""
+        return dataclasses.asdict(self)
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) of a JSONL file; blank lines are passed over.
+
+    Raises:
+        InputError: the file can't be opened.
+        RecordError: a line is not UTF-8, not JSON, or not an object.
+    """
+    try:
+        handle = Path(path).open("rb")  # noqa: SIM115 - closed by the `with` below
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}") from None
+    with handle:
+        for number, raw in enumerate(handle, 1):
+            if not raw.strip():
+                continue
+            try:
+                row = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except (UnicodeDecodeError, ValueError, RecursionError) as error:
+                raise RecordError(f"{path}, line {number}: not JSON in UTF-8 ({error})") from None
+            if not isinstance(row, dict):
+                raise RecordError(f"{path}, line {number}: a JSON object is needed, found {type(row).__name__}")
+            yield number, row
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Read a file of pairs; a bad row or a repeated id raises RecordError with its line."""
+    pairs: list[Pair] = []
+    seen: dict[str, int] = {}
+    for number, row in read_jsonl(path):
+        try:
+            pair = Pair.from_json(row)
+        except InputError as error:
+            raise RecordError(f"{path}, line {number}: {error}") from None
+        if pair.id in seen:
+            raise RecordError(f"{path}, line {number}: id {pair.id!r} stands in line {seen[pair.id]} already")
+        seen[pair.id] = number
+        pairs.append(pair)
+    if not pairs:
+        raise InputError(f"{path} holds no pairs")
+    return pairs
+
+
+def dump_line(row: dict[str, Any]) -> str:
+    """One JSONL line; lone surrogates, which UTF-8 can't hold, are written as escapes."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(row, ensure_ascii=True)
+    return text + "\n"
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows to a temporary file beside `path`, then rename it into place."""
+    write_atomically(Path(path), "".join(dump_line(row) for row in rows).encode("utf-8"))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: to a temporary name in the same folder, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
