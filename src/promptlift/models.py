@@ -7,6 +7,7 @@ settings hold; it is no dependency, because its own dependencies compile for min
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -87,10 +88,8 @@ def _stamp(path: Path) -> str:
 
 
 def _write_stamp(stamp: Path, path: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):  # a read-only cache: the file is hashed again next time
         stamp.write_text(_stamp(path))
-    except OSError:
-        pass  # a read-only cache: the file is hashed again next time
 
 
 def _check(path: Path, delete: bool) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from promptlift import artifacts, guard, language, models, spans, template
-from promptlift.engines.base import Engine, Sampling, Written
-from promptlift.errors import EngineError, InputError, TargetError
+from promptlift import artifacts, models, spans, template
+from promptlift.engines.base import Engine, Sampling
+from promptlift.errors import InputError, TargetError
 from promptlift.records import Rewrite, Strength
-
-MAX_TOKENS: dict[Strength, int] = {"light": 80, "full": 400}
-MAX_SHOWN = 6000
-"""Characters of a prompt, passages set aside, above which it is left alone."""
-RETRIES = 4
-RETRY_TEMPERATURE = 0.7
+from promptlift.rewriting import Outcome, clean, leased, rewrite_prompt
 
 
 class Prompter:
@@ -107,8 +103,8 @@ class Prompter:
         """
         started = time.perf_counter()
         self._check(target, strength, temperature)
-        changed, reason = self._rewrite(prompt, strength, Sampling(temperature, seed), None)
-        return self._record(prompt, changed, reason, target, started)
+        found = rewrite_prompt(self.engine, self.folder.manifest, prompt, strength, Sampling(temperature, seed))
+        return self._record(prompt, found, target, started)
 
     def candidates(
         self, prompt: str, n: int, target: str | None = None, *, strength: Strength = "light",
@@ -161,8 +157,6 @@ class Prompter:
         The pieces are a preview: the guard can only judge the whole, so the last item
         decides. It may differ from what was shown.
         """
-        import queue
-
         self._check(target, strength, temperature)
         started = time.perf_counter()
         pieces: queue.SimpleQueue[str | BaseException | Rewrite] = queue.SimpleQueue()
@@ -174,8 +168,9 @@ class Prompter:
 
         def work() -> None:
             try:
-                changed, reason = self._rewrite(prompt, strength, Sampling(temperature, seed), show)
-                pieces.put(self._record(prompt, changed, reason, target, started))
+                sampling = Sampling(temperature, seed)
+                found = rewrite_prompt(self.engine, self.folder.manifest, prompt, strength, sampling, show)
+                pieces.put(self._record(prompt, found, target, started))
             except BaseException as error:  # raised again in the consumer's thread
                 pieces.put(error)
 
@@ -227,8 +222,8 @@ class Prompter:
 
     def score(self, prompt: str) -> float:
         """P(change): how sure the prompter is that advice would help, from 0 to 1."""
-        with self._slot() as slot:
-            return self.engine.score(template.question(_shown(prompt)), slot)
+        with leased(self.engine) as slot:
+            return self.engine.score(template.question(clean(spans.split(prompt).shown)), slot)
 
     def close(self) -> None:
         """Free the engine and the threads."""
@@ -245,66 +240,12 @@ class Prompter:
     ) -> None:
         self.close()
 
-    def _rewrite(
-        self, prompt: str, strength: Strength, sampling: Sampling, on_text: Callable[[str], bool] | None
-    ) -> tuple[str | None, str | None]:
-        """The rewrite, or None and the reason why there is none."""
-        from promptlift.engines.llama import ContextOverflowError
-
-        if not prompt.strip():
-            return None, "empty"
-        if len(prompt) > 200 * MAX_SHOWN:
-            return None, "too-long"  # splitting megabytes would take longer than the person waits
-        parts = spans.split(prompt)
-        if parts.has_tag:
-            return None, "tag"
-        if len(parts.shown) > MAX_SHOWN:
-            return None, "too-long"
-        shown = _clean(parts.shown)
-        if not spans.has_instruction(shown):
-            return None, "no-instruction"
-        if language.language_of(shown) not in {*self.folder.manifest.languages, "und"}:
-            return None, "guard:language"
-        question = template.question(shown)
-        prefix = question + template.YES + template.opening(strength)
-        first: str | None = None
-        with self._slot() as slot:
-            try:
-                if self.engine.score(question, slot) < self.folder.manifest.threshold:
-                    return None, "identity"
-                for attempt in range(1 + RETRIES):
-                    how = sampling if attempt == 0 else Sampling(RETRY_TEMPERATURE, sampling.seed + attempt)
-                    written = self.engine.write(prefix, slot, how, MAX_TOKENS[strength], on_text)
-                    rewrite, reason = self._judge(prompt, parts, written, strength)
-                    if rewrite is not None:
-                        return rewrite, None
-                    first = first or reason
-                    on_text = None  # what is shown is the first try; the record tells the outcome
-            except ContextOverflowError:
-                return None, "too-long"
-        return None, first
-
-    def _judge(
-        self, prompt: str, parts: spans.Split, written: Written, strength: Strength
-    ) -> tuple[str | None, str | None]:
-        """The guard's word on what was written: the whole rewrite, or the reason against it."""
-        if strength == "full":
-            if sorted(spans.tags(written.text)) != sorted(spans.tags(parts.shown)):
-                return None, "guard:literal"
-            rewrite = spans.join(parts, template.assemble(parts.shown, written.text, strength))
-        else:
-            rewrite = template.assemble(prompt, written.text, strength)
-        reason = guard.check(prompt, rewrite, strength=strength, finished=written.finished)
-        return (None, reason) if reason else (rewrite, None)
-
-    def _record(
-        self, prompt: str, changed: str | None, reason: str | None, target: str | None, started: float
-    ) -> Rewrite:
+    def _record(self, prompt: str, found: Outcome, target: str | None, started: float) -> Rewrite:
         return Rewrite(
             prompt=prompt,
-            rewrite=prompt if changed is None else changed,
-            changed=changed is not None,
-            reason=reason,
+            rewrite=prompt if found.text is None else found.text,
+            changed=found.text is not None,
+            reason=found.reason,
             target=target,
             prompter=self.name,
             seconds=round(time.perf_counter() - started, 4),
@@ -329,31 +270,11 @@ class Prompter:
             self._pool = ThreadPoolExecutor(self.engine.slots, thread_name_prefix="promptlift")
         return self._pool
 
-    @contextmanager
-    def _slot(self) -> Iterator[int]:
-        slot = self.engine.lease()
-        try:
-            yield slot
-        finally:
-            self.engine.release(slot)
-
-
-def _shown(prompt: str) -> str:
-    return _clean(spans.split(prompt).shown)
-
-
-def _clean(text: str) -> str:
-    """The prompter's view without NULs and lone surrogates, which no tokenizer takes."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-
 
 def _in_order(
     pool: ThreadPoolExecutor, work: Callable[[str], Rewrite], prompts: Iterable[str], ahead: int
 ) -> Iterator[Rewrite]:
     """Map in threads, in order, holding at most `ahead` prompts at once: inputs may be endless."""
-    from collections import deque
-    from concurrent.futures import Future
-
     waiting: deque[Future[Rewrite]] = deque()
     try:
         for prompt in prompts:
@@ -365,6 +286,3 @@ def _in_order(
     finally:
         for future in waiting:
             future.cancel()
-
-
-__all__ = ["EngineError", "Prompter"]

@@ -16,7 +16,7 @@ from promptlift.cli.rewrite import BaseOption, PrompterOption, StrengthOption
 
 DEMO = (
     ("a question", "why do cats purr"),
-    ("a task with a name and a date to keep", 'write an email to Dr. Osei asking to move our "Q3 budget" call from 14:30 to Friday'),
+    ("a mail", 'mail to Dr. Osei, move our "Q3 budget" call from 14:30 to Friday'),
     ("a closed question, to leave alone", "What is 17 * 24? Just the number."),
 )  # fmt: skip
 

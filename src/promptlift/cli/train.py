@@ -91,5 +91,5 @@ def train(
     console.error_console().print(
         f"{out}: validation loss "
         + ", ".join(f"{manifest.metrics[f'validation_loss_{s}']:.3f} ({s})" for s in manifest.strengths)
-        + f"; changes {calibration['changed']:.0%} of the prompts to change, keeps {calibration['kept']:.0%} of the others"
+        + f"; changes {calibration['changed']:.0%} of the prompts to change, keeps {calibration['kept']:.0%} of others"
     )

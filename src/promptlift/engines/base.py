@@ -6,6 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from promptlift.errors import EngineError
+
+
+class ContextOverflowError(EngineError):
+    """The prompt has more tokens than a slot can hold."""
+
 
 @dataclass(frozen=True)
 class Sampling:

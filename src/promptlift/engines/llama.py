@@ -15,16 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from promptlift import template
-from promptlift.engines.base import Engine, Sampling, Written
+from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
 from promptlift.errors import EngineError
 
 CONTEXT = 2048
 """Tokens a slot can hold: the prompt as shown and what is written."""
 TOP = 20
-
-
-class ContextOverflowError(EngineError):
-    """The prompt has more tokens than a slot can hold."""
 
 
 class LlamaEngine(Engine):

@@ -16,6 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
@@ -33,11 +34,13 @@ class Part:
     name: str
     shape: tuple[int, ...]
     kind: GGMLQuantizationType
-    pieces: Callable[[], Iterator[npt.NDArray[Any]]]
+    pieces: Callable[[], Iterable[npt.NDArray[Any]]]
 
     @property
     def nbytes(self) -> int:
         """Its size in the file, in bytes."""
+        block: int
+        size: int
         block, size = GGML_QUANT_SIZES[self.kind]
         return prod(self.shape) // block * size
 
@@ -105,10 +108,10 @@ def _laid_out(fields: Sequence[bytes], parts: Sequence[Part]) -> Iterator[Any]:
         yield bytes(_padding(part.nbytes))
 
 
-def _flat(pieces: Iterable[npt.NDArray[Any]]) -> Iterator[memoryview]:
+def _flat(pieces: Iterable[npt.NDArray[Any]]) -> Iterator[bytes | memoryview]:
     for piece in pieces:
         # By way of uint8, because a memoryview of a float array counts numbers, not bytes.
-        yield memoryview(piece.reshape(-1).view("u1"))
+        yield piece.reshape(-1).view(np.uint8).data
 
 
 def _padding(size: int) -> int:

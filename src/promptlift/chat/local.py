@@ -1,0 +1,183 @@
+"""A GGUF as target: llama.cpp in process, through xllamacpp, with the file's own chat template.
+
+Found with xllamacpp 2026.10:
+- `verbosity = -1` (or 0) silences llama.cpp wholly, the loading included; no redirection of
+  file descriptors is needed. The price: why a file can't be loaded is not said either.
+- `handle_chat_completions` blocks its thread and releases the GIL; requests of several
+  threads are batched. It swallows what a callback raises, and Ctrl-C in a main thread that
+  waits inside it would be lost: each request gets a thread of its own.
+- A callback stops the answer by returning True. Without `return_progress` it is first
+  called when the whole prompt is read (up to minutes on a CPU); with it, after each batch.
+- Errors come as {"error": …}, as the only result or the last chunk; some are raised as
+  RuntimeError or ValueError.
+- The server listens on a random port of 127.0.0.1, for every page in a browser (CORS `*`)
+  and without a key: it is given a random one. In-process calls need none.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import secrets
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from promptlift.chat.base import AnswerStream, ChatClient, Ending, messages, one_line
+from promptlift.errors import TargetError
+
+PROMPT_BATCH = 256
+"""Tokens of a prompt that are read between two chances to stop."""
+
+
+class GgufClient(ChatClient):
+    """A local GGUF that answers in process."""
+
+    def __init__(self, path: Path, name: str, context: int, parallel: int) -> None:
+        """Load the file; see `promptlift.chat.open_target`.
+
+        Raises:
+            TargetError: the file is missing, no GGUF, or llama.cpp can't load it.
+        """
+        self.name = name
+        self._context = context
+        self._server: Any = _load(path, context, parallel)
+        self._lock = threading.Lock()
+        self._running: dict[threading.Thread, threading.Event] = {}
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        system: str | None = None,
+    ) -> AnswerStream:
+        """The answer piece by piece; see ChatClient.answer."""
+        request: dict[str, Any] = {
+            "messages": messages(prompt, system),
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "return_progress": True,
+            # What is in the cache changes the batches and with them the last bits of the
+            # numbers: an answer at temperature 0 would depend on the prompts before it.
+            "cache_prompt": False,
+        }
+        if seed is not None:
+            request["seed"] = seed
+        stop = threading.Event()
+        return AnswerStream(self._pieces(request, stop), stop)
+
+    def close(self) -> None:
+        """Cancel what is in work, wait for it, and free the model."""
+        with self._lock:
+            self._server = None
+            running = dict(self._running)
+        for stop in running.values():
+            stop.set()
+        for thread in running:
+            thread.join()
+
+    def _pieces(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, Ending]:
+        chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        thread = self._start(request, chunks, stop)
+        tokens: int | None = None
+        cut = True  # until the server says how the answer ended
+        try:
+            while (chunk := _get(chunks)) is not None:
+                if error := chunk.get("error"):
+                    raise self._failure(error)
+                for choice in chunk.get("choices") or []:
+                    if piece := choice.get("delta", {}).get("content"):
+                        yield piece
+                    if choice.get("finish_reason"):
+                        cut = choice["finish_reason"] == "length"
+                if usage := chunk.get("usage"):
+                    tokens = usage.get("completion_tokens")
+        finally:
+            stop.set()
+            thread.join()
+        return Ending(tokens, cut)
+
+    def _start(
+        self, request: dict[str, Any], chunks: queue.SimpleQueue[dict[str, Any] | None], stop: threading.Event
+    ) -> threading.Thread:
+        def work(server: Any) -> None:
+            def receive(chunk: dict[str, Any]) -> bool:
+                chunks.put(chunk)
+                return stop.is_set()
+
+            try:
+                server.handle_chat_completions(request, receive)
+            except Exception as error:  # the consumer raises it as TargetError
+                chunks.put({"error": {"message": str(error) or type(error).__name__}})
+            finally:
+                with self._lock:
+                    self._running.pop(threading.current_thread(), None)
+                chunks.put(None)
+
+        with self._lock:
+            if self._server is None:
+                raise TargetError(f"target {self.name!r} is closed; open it again")
+            # No daemon: Python must not end while the thread is inside C++.
+            thread = threading.Thread(target=work, args=(self._server,), name="promptlift-answer")
+            self._running[thread] = stop
+            thread.start()
+        return thread
+
+    def _failure(self, error: Any) -> TargetError:
+        found = error if isinstance(error, dict) else {"message": str(error)}
+        if found.get("type") == "exceed_context_size_error":
+            return TargetError(
+                f"the prompt has {found.get('n_prompt_tokens', 'too many')} tokens, target {self.name!r} can hold "
+                f"{found.get('n_ctx', self._context)}; shorten it"
+            )
+        return TargetError(f"target {self.name!r} failed: {one_line(str(found.get('message', found)))}")
+
+
+def _load(path: Path, context: int, parallel: int) -> Any:
+    """Start xllamacpp's server on a file."""
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(4)
+    except OSError as error:
+        raise TargetError(f"target {str(path)!r} can't be read: {error.strerror}; give the path of a GGUF") from None
+    if magic != b"GGUF":
+        raise TargetError(f"{path} is no GGUF: it begins with {magic!r}; convert the model, or download its GGUF")
+
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.verbosity = -1
+    params.api_keys = [secrets.token_hex(16)]
+    params.ui = False
+    params.n_parallel = parallel
+    params.n_ctx = context * parallel
+    params.kv_unified = False  # else two long answers could push each other out
+    params.n_batch = PROMPT_BATCH
+    params.cache_ram_mib = 0
+    params.n_ctx_checkpoints = 0
+    params.warmup = False
+    if hasattr(os, "sched_getaffinity"):  # llama.cpp counts the cores of the machine, not of the container
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
+    try:
+        return xllamacpp.Server(params)
+    except (RuntimeError, ValueError):
+        raise TargetError(
+            f"llama.cpp can't load {path}: it is cut short, or of a kind that this version does not know; "
+            "download it again, or: pip install --upgrade xllamacpp"
+        ) from None
+
+
+def _get(chunks: queue.SimpleQueue[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The next chunk; it waits in short steps, because on Windows Ctrl-C does not end a wait."""
+    while True:
+        try:
+            return chunks.get(timeout=0.2)
+        except queue.Empty:
+            continue

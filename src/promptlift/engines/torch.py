@@ -1,0 +1,117 @@
+"""The reference engine: transformers and PEFT, for any base, slow on a CPU.
+
+It runs the same template on the same weights, so it is what llama.cpp is measured
+against; and it serves bases that have no GGUF.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from promptlift import template
+from promptlift.artifacts import PrompterFolder
+from promptlift.engines.base import Engine, Sampling, Written
+from promptlift.errors import EngineError, MissingExtraError
+
+
+class TorchEngine(Engine):
+    """A prompter in transformers, one prompt at a time."""
+
+    def __init__(self, folder: PrompterFolder, dtype: str = "float32") -> None:
+        """Load the base named in the manifest and put the stage 1 LoRA on it.
+
+        Args:
+            folder: a checked prompter folder.
+            dtype: of the weights: float32, bfloat16 or float16.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+            ModelError: the base can't be loaded.
+            EngineError: the LoRA does not fit the base.
+        """
+        try:
+            import torch
+            from peft import PeftModel
+
+            from promptlift.training.base import load_base
+        except ImportError as error:
+            raise MissingExtraError(f"the torch engine ({error.name})", "train") from None
+        info = folder.manifest.base
+        loaded = load_base("embedded" if info.kind == "embedded" else info.name, getattr(torch, dtype), info.revision)
+        self.tokenizer = loaded.tokenizer
+        try:
+            self.model: Any = PeftModel.from_pretrained(loaded.model, str(folder.path)).eval()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise EngineError(f"the LoRA in {folder.path} does not fit base {info.name!r}: {reason}") from None
+        self._lock = threading.Lock()
+
+    @property
+    def slots(self) -> int:
+        """One: requests queue."""
+        return 1
+
+    def lease(self) -> int:
+        """Wait until the model is free."""
+        self._lock.acquire()
+        return 0
+
+    def release(self, slot: int) -> None:
+        """Let the next one in."""
+        self._lock.release()
+
+    def score(self, question: str, slot: int) -> float:
+        """P(change), from the logits after `question`."""
+        import torch
+
+        yes, no = (self.tokenizer(t, add_special_tokens=False).input_ids[0] for t in (template.YES, template.NO))
+        with torch.no_grad():
+            logits = self.model(input_ids=self._ids([question]), logits_to_keep=1).logits[0, -1].float()
+        return float(torch.sigmoid(logits[yes] - logits[no]))
+
+    def write(
+        self,
+        prefix: str,
+        slot: int,
+        sampling: Sampling,
+        max_tokens: int,
+        on_text: Callable[[str], bool] | None = None,
+    ) -> Written:
+        """Continue `prefix`; the text reaches `on_text` in one piece."""
+        import torch
+
+        question, _, rest = prefix.rpartition(template.YES + "\n\n")
+        ids = self._ids([question, template.YES, "\n\n" + rest])
+        torch.manual_seed(sampling.seed)
+        how: dict[str, Any] = {"do_sample": sampling.temperature > 0}
+        if sampling.temperature > 0:
+            how |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        with torch.no_grad():
+            out = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=max_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
+                use_cache=True,
+                **how,
+            )[0, ids.shape[1] :]
+        finished = bool(len(out)) and int(out[-1]) == self.tokenizer.eos_token_id
+        text = self.tokenizer.decode(out, skip_special_tokens=True)
+        if on_text is not None:
+            on_text(text)
+        return Written(text, finished, len(out))
+
+    def close(self) -> None:
+        """Free the model."""
+        self.model = None
+
+    def _ids(self, parts: list[str]) -> Any:
+        """Token ids (1, length) of parts tokenized one by one, as in training."""
+        import torch
+
+        ids = list(self.tokenizer(parts[0]).input_ids)
+        for part in parts[1:]:
+            ids += self.tokenizer(part, add_special_tokens=False).input_ids
+        return torch.tensor([ids], device=self.model.device)

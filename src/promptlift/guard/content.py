@@ -1,0 +1,140 @@
+"""Checks of what a rewrite holds: the prompt's literals, language and topic, and nothing made up."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from promptlift.guard.view import View, snippet, stem, words
+from promptlift.guard.vocabulary import ADVICE_STEMS, ARTEFACTS, COMMON_NAMES, NUMBER_WORDS, STOP, TECH_NAMES
+from promptlift.language import UNSURE, is_english, language_of
+from promptlift.spans import missing_literals, numbers, quotes
+
+# Languages that short texts of each other are taken for.
+_KIN = (
+    {"id", "ms", "jv", "su", "min"}, {"no", "nb", "nn", "da", "sv"}, {"hr", "sr", "bs", "sh", "sl"}, {"cs", "sk", "pl"},
+    {"pt", "gl", "es", "ca", "oc", "an", "ast"}, {"it", "la", "scn", "vec", "co"}, {"ru", "uk", "bg", "be", "mk", "sr"},
+    {"de", "nl", "nds", "als", "lb", "af", "bar"}, {"fr", "oc", "ca"}, {"tr", "az", "tk"}, {"hi", "mr", "ne"},
+    {"zh", "ja", "yue", "wuu"}, {"ar", "fa", "ur", "ps", "arz"}, {"fi", "et"},
+)  # fmt: skip
+_ADDRESS = re.compile(r"https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.\w+")
+_LABELLED = "steps?|months?|weeks?|days?|parts?|versions?|phases?|options?|stages?|lessons?|rounds?|acts?|scenes?|levels?|"
+_ENUMERATORS = re.compile(rf"\b(?:{_LABELLED}ideas?|points?|chapters?|scenarios?) [1-9]\b|\(\d{{1,2}}\)|(?m:^[ \t]*\d{{1,2}}[.)])|(?<=[\s(])\d{{1,2}}\)", re.I)
+_NAME = re.compile(r"(?<=[\w,;)] )[A-Z][\w'’-]+")
+_SCHEME = re.compile(r"[A-D]{4,8}\b|[A-Z][a-z]+ [A-D1-9]\b")  # a rhyme scheme; "Person A"
+_NOT_THIS = re.compile(r"\b(?:no|not|avoid|without|skip|never|like|such as)\b[^.]{0,30}$", re.I)
+_KEPT, _KEPT_OF_MANY, _MANY = 0.5, 0.4, 15
+_FOREIGN = 3
+
+
+def literal(view: View) -> str | None:
+    """A literal of the prompt is missing, or a light rewrite doesn't begin with the prompt."""
+    if view.strength == "light" and not view.keeps_prompt:
+        return "does not begin with the prompt's own words"
+    missing = missing_literals(view.prompt.rstrip(), view.rewrite)
+    return f"lacks {', '.join(snippet(span) for span in missing[:3])}" if missing else None
+
+
+def language(view: View) -> str | None:
+    """It is not in the prompt's language; where either is unsure, it passes."""
+    before, after = language_of(view.prompt), language_of(view.added)
+    if UNSURE in (before, after):
+        return f"is in {after}, not in English" if before == UNSURE and after not in ("en", UNSURE) else None
+    if before == after or any(before in kin and after in kin for kin in _KIN):
+        return None
+    return f"is in {after}, the prompt in {before}"
+
+
+def invented(view: View) -> str | None:
+    """It brings a number, address, long quote or proper name that the prompt does not hold."""
+    return _new_address(view) or _new_number(view) or _new_quote(view) or _new_name(view)
+
+
+def _new_address(view: View) -> str | None:
+    for match in _ADDRESS.finditer(view.added):
+        if match[0].rstrip(".,;:)!?") not in view.prompt:
+            return f"brings {snippet(match[0])}"
+    return None
+
+
+def _new_number(view: View) -> str | None:
+    known = set(re.findall(r"\d+", view.prompt))
+    known |= {"1"} | ({"5", "7", "17"} if "haiku" in view.prompt.lower() else set())
+    known |= {NUMBER_WORDS[word] for word in words(view.prompt.replace("-", " ")) if word in NUMBER_WORDS}
+    for number in numbers(_ENUMERATORS.sub(" ", view.added)):
+        if any(part not in known for part in re.findall(r"\d+", number)):
+            return f"brings the number {number}"
+    return None
+
+
+def _new_quote(view: View) -> str | None:
+    flat = " ".join(words(view.prompt))
+    for quote in quotes(view.added):
+        said = " ".join(words(quote))
+        before = view.added[: view.added.find(quote)][-50:]
+        if said not in flat and said.count(" ") >= 3 and not _NOT_THIS.search(before):
+            return f"brings the quote {snippet(quote)}"
+    return None
+
+
+def _new_name(view: View) -> str | None:
+    if not is_english(view.added) or re.search(r"\bcaps\b|capital letters|upper ?-?case", view.prompt, re.I):
+        return None  # other languages write nouns with capitals
+    text = view.added
+    for quote in quotes(text):
+        text = text.replace(quote, "")
+    flat = "".join(words(view.prompt))
+    about_code = re.search(ARTEFACTS["code"][1], view.prompt, re.I) is not None
+    for match in _NAME.finditer(text):
+        base = re.sub(r"'s?$", "", match[0].lower().replace("’", "'"))
+        if base in COMMON_NAMES or _SCHEME.match(text, match.start()):
+            continue
+        if about_code and (view.strength == "full" or base in TECH_NAMES or match[0].isupper()):
+            continue  # a whole new prompt about code may name a class, a method or a tool
+        if stem(base) not in view.prompt_stems and base not in flat and not _grown(base, view):
+            return f"brings the name {match[0]}"
+    return None
+
+
+def _grown(name: str, view: View) -> bool:
+    """The prompt's short form of a name: insta, mongo, postgres."""
+    return any(len(part) >= 4 and name.startswith(part) for part in view.prompt_stems)
+
+
+def drift(view: View) -> str | None:
+    """It has little to do with the prompt."""
+    return _full_drift(view) if view.strength == "full" else _light_drift(view)
+
+
+def content_stems(text: str) -> list[str]:
+    """Stems of the words that carry the topic."""
+    return [stem(word) for word in words(text) if word not in STOP and len(word) > 2 and not word.isdigit()]
+
+
+def _full_drift(view: View) -> str | None:
+    wanted = set(content_stems(view.instruction))
+    if len(wanted) < 2:
+        return None
+    here, flat = {stem(word) for word in words(view.rewrite)}, " ".join(words(view.rewrite))
+    # four letters are enough: the person's spelling is not the rewrite's
+    lost = [part for part in wanted if part not in here and (len(part) < 4 or part[:4] not in flat)]
+    kept = 1 - len(lost) / len(wanted)
+    needed = 0.01 if len(wanted) < 4 else _KEPT if len(wanted) < _MANY else _KEPT_OF_MANY
+    return f"keeps {kept:.0%} of the prompt's content words; lost: {', '.join(sorted(lost)[:5])}" if kept < needed else None
+
+
+def _light_drift(view: View) -> str | None:
+    for name, (asked, hint) in ARTEFACTS.items():
+        found = re.search(asked, view.own, re.I)
+        if found and not re.search(hint, view.prompt, re.I) and not re.search(asked, view.prompt, re.I):
+            return f"asks for {name} ({found[0]}), the prompt does not"
+    stems = content_stems(view.own)
+    for part, count in Counter(stems).items():
+        if count >= 3 and part not in view.prompt_stems and part not in ADVICE_STEMS:
+            return f"says {part!r} {count} times, the prompt never"
+    flat = " ".join(words(view.prompt))
+    shared = {part for part in stems if part in view.prompt_stems or (len(part) >= 4 and part[:4] in flat)}
+    foreign = set(stems) - ADVICE_STEMS
+    if len(foreign) >= _FOREIGN and not shared and is_english(view.added):
+        return f"speaks of {', '.join(sorted(foreign)[:5])} and of nothing in the prompt"
+    return None

@@ -1,0 +1,108 @@
+"""Checks of a rewrite's outer form: its length, and whether it is a whole, sound text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from promptlift.guard.view import View, sentences, snippet, words
+
+_LIGHT_WORDS = (4, 60)
+_SHRINK, _SHRINK_FROM, _GROW = 0.6, 8, 150
+_RUN = re.compile(r"([^\s\d.\-=_*#~])\1{5,}|([.\-=_*#~])\2{11,}")
+_STUTTER = re.compile(r"\b(\w{1,40})(?:[\s,.]{1,3}\1\b){2,}", re.IGNORECASE)
+_BROKEN = re.compile("[\ufffd\ufffe\uffff\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]")
+_DANGLING = frozenset(
+    """and or but nor the a an of to with for in on at by from as that which who because including such like into than
+    if when while your my our their its is are was be then e.g i.e about between also where how what""".split()
+)  # fmt: skip
+_MARKERS = re.compile(r"(?m)(?<![\w(])(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})\)|[:;]-?[()]|\d\"|(?<=\s)'(?=\d0s)")
+_PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("“", "”"), ("«", "»"))
+_END = re.compile(r"[.!?…。！？:\"'”’»)\]}>*`]$|[^\w\s,;(\[{–-]$")
+
+
+def length(view: View) -> str | None:
+    """A light addition has 4 to 60 words; a full rewrite neither shrinks nor swells much."""
+    count = len(view.added.split())
+    if view.strength == "light":
+        low, high = _LIGHT_WORDS
+        if view.keeps_prompt and not low <= count <= high:
+            return f"adds {count} words, {low} to {high} are allowed"
+        return None
+    before = len(view.prompt.split())
+    if before >= _SHRINK_FROM and count < _SHRINK * before:
+        return f"shrinks from {before} words to {count}, below {_SHRINK}"
+    if count < min(3, before):
+        return f"has only {count} words"
+    if count - before > _GROW:
+        return f"adds {count - before} words, at most {_GROW} are allowed"
+    return None
+
+
+def degenerate(view: View) -> str | None:
+    """It loops, is cut off, or is not sound text."""
+    if not view.finished:
+        return "was cut at the token limit"
+    text = view.added
+    if not text:
+        return "is empty"
+    return _unsound(view, text) or _loops(view, text) or _cut_off(view, text) or _unbalanced(view, text)
+
+
+def _unsound(view: View, text: str) -> str | None:
+    broken = _BROKEN.search(text)
+    if broken and broken[0] not in view.prompt:
+        return f"holds a broken character, U+{ord(broken[0]):04X}"
+    dense = [char for char in text if not char.isspace()]
+    letters = sum(char.isalpha() or ord(char) > 0x300 for char in dense)
+    if letters < 0.5 * len(dense):
+        before = [char for char in view.prompt if not char.isspace()]
+        if sum(char.isalpha() for char in before) >= 0.6 * len(before):
+            return "is mostly not letters"
+    return None
+
+
+def _loops(view: View, text: str) -> str | None:
+    run = _RUN.search(text)
+    if run and run[0][:6] not in view.prompt:
+        return f"repeats the character {run[0][0]!r}"
+    stutter = _STUTTER.search(text)
+    if stutter and stutter[0].lower() not in view.prompt.lower():
+        return f"repeats the word {stutter[1][:20]!r}"
+    said = Counter(" ".join(words(part)) for part in sentences(text))
+    before = Counter(" ".join(words(part)) for part in sentences(view.prompt))
+    for part, count in said.items():
+        if count > max(1, before[part]) and part.count(" ") >= 3:
+            return f"repeats a sentence: {snippet(part)}"
+    found, known = words(text), words(view.prompt)
+    for size, limit in ((3, 4), (4, 3), (7, 2)):
+        grams = Counter(zip(*(found[start:] for start in range(size)), strict=False))
+        old = Counter(zip(*(known[start:] for start in range(size)), strict=False))
+        for gram, count in grams.items():
+            if count >= limit and count > old[gram] + 1 and len(set(gram)) > 1:
+                return f"repeats {snippet(' '.join(gram))!r} {count} times"
+    return None
+
+
+def _cut_off(view: View, text: str) -> str | None:
+    if view.prompt.rstrip().endswith(text[-12:]):
+        return None  # it ends as the prompt does
+    last = words(text[-80:])[-1:]
+    if text[-1] in ",;(–-[{" or (text[-1].isalpha() and last and last[0] in _DANGLING):
+        return f"ends in mid-phrase: …{text[-30:]!r}"
+    if view.strength == "light" and not _END.search(text[-3:]):
+        return f"ends without a full stop: …{text[-30:]!r}"
+    return None
+
+
+def _unbalanced(view: View, text: str) -> str | None:
+    bare, before = _MARKERS.sub("", text), _MARKERS.sub("", view.prompt)
+    for left, right in _PAIRS:
+        # an item "a)" or a smiley may or may not have a partner: one reading must balance
+        uneven = all(part.count(left) != part.count(right) for part in (text, bare))
+        if uneven and before.count(left) == before.count(right):
+            return f"has {text.count(left)} {left} and {text.count(right)} {right}"
+    for mark in '"`':
+        if bare.count(mark) % 2 and not before.count(mark) % 2:
+            return f"has an odd number of {mark}"
+    return None

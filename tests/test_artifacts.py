@@ -1,0 +1,99 @@
+"""The prompter folder: what is wrong with one is said in one line that names the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import tiny_llama_gguf, tiny_prompter_folder
+
+from promptlift import artifacts
+from promptlift.errors import ArtifactError, ModelError
+from promptlift.models import base_gguf
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    base = tiny_llama_gguf(tmp_path / "base.gguf")
+    return tiny_prompter_folder(tmp_path / "prompter", base).path
+
+
+def edit(folder: Path, **values: Any) -> None:
+    path = folder / artifacts.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        artifacts.load(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_whole_folder_loads_and_keeps_unknown_keys(folder: Path) -> None:
+    edit(folder, mood="good")
+    loaded = artifacts.load(folder)
+    assert loaded.manifest.model_extra == {"mood": "good"}
+    assert loaded.version.startswith("tiny-test@")
+
+
+def test_a_newer_format(folder: Path) -> None:
+    edit(folder, format=99, strengths="unknown here")
+    assert "format 99" in refused(folder)
+    assert "pip install --upgrade promptlift" in refused(folder)
+
+
+def test_another_template(folder: Path) -> None:
+    edit(folder, template=0)
+    assert "template 0" in refused(folder)
+
+
+@pytest.mark.parametrize("name", [artifacts.ADAPTER, artifacts.ADAPTER_CONFIG])
+def test_a_file_that_is_cut_short_changed_or_missing(folder: Path, name: str) -> None:
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[: len(data) // 2])
+    assert name in refused(folder)
+    assert "cut short or changed" in refused(folder)
+    (folder / name).unlink()
+    assert f"{name} is missing" in refused(folder)
+
+
+def test_a_damaged_manifest(folder: Path) -> None:
+    edit(folder, threshold=7)
+    assert "threshold" in refused(folder)
+    edit(folder, threshold=0.5, files={})
+    assert "no hash" in refused(folder)
+    (folder / artifacts.MANIFEST).write_text("{")
+    assert "can't be read" in refused(folder)
+    (folder / artifacts.MANIFEST).write_text("[]")
+    refused(folder)
+    (folder / artifacts.MANIFEST).unlink()
+    assert "manifest.json is missing" in refused(folder)
+
+
+def test_a_foreign_base(folder: Path, tmp_path: Path) -> None:
+    manifest = artifacts.load(folder).manifest
+    other = tiny_llama_gguf(tmp_path / "other.gguf", seed=9)
+    with pytest.raises(ModelError, match="is another base"):
+        base_gguf(manifest.base, other)
+    with pytest.raises(ModelError, match="no such file"):
+        base_gguf(manifest.base, tmp_path / "none.gguf")
+
+
+def test_no_such_prompter(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no prompter 'nobody'.*promptlift train"):
+        artifacts.load("nobody")
+
+
+def test_the_shipped_prompters_are_whole_and_small(tmp_path: Path) -> None:
+    assert artifacts.DEFAULT in artifacts.builtin_names()
+    for name in artifacts.builtin_names():
+        loaded = artifacts.load(name)
+        size = sum(p.stat().st_size for p in loaded.path.rglob("*") if p.is_file())
+        assert size <= 10_000_000, "the package carries at most 10 MB of it"
+        copy = tmp_path / name
+        shutil.copytree(loaded.path, copy)
+        assert artifacts.load(copy).version == loaded.version
