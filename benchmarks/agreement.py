@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from promptlift import artifacts, models, template
 from promptlift.engines.build import engine_gguf
+from promptlift.engines.server import start_server
 from promptlift.engines.torch import TorchEngine
 from promptlift.records import read_pairs
 from promptlift.training.sft import IGNORED, tokens_of
@@ -41,7 +41,7 @@ def main() -> None:
     base = models.base_gguf(folder.manifest.base)
     gguf = engine_gguf(folder, base, cache=options.cache, quantization=options.quantization)
     reference = TorchEngine(folder)
-    server = _server(gguf)
+    server = start_server(gguf, 2048, 1)
     same = positions = same_tokens = 0
     for pair in chosen:
         row = tokens_of(reference.tokenizer, pair, folder.manifest.strengths[0])
@@ -68,15 +68,6 @@ def main() -> None:
     print(text)
     if options.out:
         options.out.write_text(text + "\n")
-
-
-def _server(gguf: Path) -> Any:
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.n_parallel, params.verbosity = str(gguf), 2048, 1, -1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-    return xllamacpp.Server(params)
 
 
 if __name__ == "__main__":

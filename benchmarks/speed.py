@@ -20,8 +20,10 @@ from pathlib import Path
 
 from promptlift import Prompter, artifacts, models, template
 from promptlift.engines.base import Sampling
-from promptlift.engines.build import engine_gguf, lora_gguf
+from promptlift.engines.build import engine_gguf
 from promptlift.engines.llama import LlamaEngine
+from promptlift.engines.lora import lora_gguf
+from promptlift.engines.server import start_server
 
 PROMPTS = [
     "explain how a bill becomes a law",
@@ -57,20 +59,14 @@ def _seconds(work: object, times: int = 5) -> float:
     return statistics.median(spent)
 
 
-def _decode_rate(folder: artifacts.PrompterFolder, gguf: Path) -> dict[str, float]:
+def _decode_rate(gguf: Path) -> dict[str, float]:
     """Tokens a second through the engine's write, and through llama.cpp's server alone."""
-    import xllamacpp
-
     engine = LlamaEngine(gguf)
     prefix = template.question(PROMPTS[4]) + template.YES + template.opening("light")
     count = 120
     ours, theirs = [], []
-    params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.n_parallel, params.verbosity = str(gguf), 2048, 1, -1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
-    plain = xllamacpp.Server(params)
-    request = {"prompt": prefix, "n_predict": count, "temperature": 0, "ignore_eos": True}
-    plain.handle_completions(request)
+    plain = start_server(gguf, 2048, 1)
+    plain.handle_completions({"prompt": prefix, "n_predict": 8, "temperature": 0})
     engine.write(prefix, 0, Sampling(), 8)
     for _ in range(5):
         started = time.perf_counter()
@@ -81,41 +77,60 @@ def _decode_rate(folder: artifacts.PrompterFolder, gguf: Path) -> dict[str, floa
         started = time.perf_counter()
         done = 0
         for _ in range(4):
-            reply = plain.handle_completions(
-                {"prompt": prefix, "n_predict": count, "temperature": 1.5, "top_p": 0.95, "top_k": 0, "seed": len(theirs)}
-            )
+            sampling = {"temperature": 1.5, "top_p": 0.95, "top_k": 0, "seed": len(theirs)}
+            reply = plain.handle_completions({"prompt": prefix, "n_predict": count, **sampling})
             done += reply["usage"]["completion_tokens"]
         theirs.append(done / (time.perf_counter() - started))
     engine.close()
     return {"promptlift": statistics.median(ours), "llama.cpp": statistics.median(theirs)}
 
 
-def _merged_or_lora(folder: artifacts.PrompterFolder, base: Path, merged: Path, cache: Path) -> dict[str, float]:
-    """Tokens a second of the merged file, and of the same base with the LoRA beside it."""
+def _merged_or_lora(folder: artifacts.PrompterFolder, base: Path, merged: Path, cache: Path) -> dict[str, object]:
+    """Tokens a second of the merged file, and of the same base in Q8_0 with the LoRA beside it."""
     import xllamacpp
 
-    bare = engine_gguf(folder, base, cache=cache, merge=False)
+    bare = _base_q8(folder, base, cache)
     adapter = lora_gguf(folder, base, cache / "stage1-lora.gguf")
     prefix = template.question(PROMPTS[4]) + template.YES + template.opening("light")
-    rates, texts, loads = {}, {}, {}
-    for name, path in (("merged", merged), ("base + LoRA", bare)):
+    found: dict[str, object] = {}
+    texts = []
+    for name, path in (("merged", merged), ("base and LoRA", bare)):
         params = xllamacpp.CommonParams()
         params.model.path, params.n_ctx, params.n_parallel, params.verbosity = str(path), 2048, 1, -1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
+        params.endpoint_metrics = True
         if name != "merged":
             params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
         started = time.perf_counter()
         server = xllamacpp.Server(params)
-        loads[name] = time.perf_counter() - started
-        request = {"prompt": prefix, "n_predict": 80, "temperature": 0}
-        texts[name] = server.handle_completions(request)["choices"][0]["text"]
-        spent = []
+        server.handle_metrics()
+        found[f"{name}, load_s"] = round(time.perf_counter() - started, 2)
+        request = {"prompt": prefix, "n_predict": 60, "temperature": 0, "ignore_eos": True}
+        texts.append(server.handle_completions(request)["choices"][0]["text"])
+        rates = []
         for _ in range(5):
             started = time.perf_counter()
             tokens = server.handle_completions(request)["usage"]["completion_tokens"]
-            spent.append(tokens / (time.perf_counter() - started))
-        rates[name] = statistics.median(spent)
-    return {**rates, "same text": texts["merged"] == texts["base + LoRA"]} | {f"load {k}": v for k, v in loads.items()}
+            rates.append(tokens / (time.perf_counter() - started))
+        found[f"{name}, tokens_per_s"] = round(statistics.median(rates), 1)
+    return {**found, "same text": texts[0] == texts[1]}
+
+
+def _base_q8(folder: artifacts.PrompterFolder, base: Path, cache: Path) -> Path:
+    """The base alone as Q8_0 with its head untied: the engine-ready file of a LoRA that is all zero."""
+    from dataclasses import replace
+
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    empty = cache / "no-change"
+    empty.mkdir(parents=True, exist_ok=True)
+    tensors = load_file(folder.path / artifacts.ADAPTER)
+    save_file({k: np.zeros_like(v) for k, v in tensors.items()}, empty / artifacts.ADAPTER)
+    (empty / artifacts.ADAPTER_CONFIG).write_bytes((folder.path / artifacts.ADAPTER_CONFIG).read_bytes())
+    manifest = folder.manifest.model_copy(deep=True)
+    manifest.files = {n: artifacts.sha256_of(empty / n) for n in (artifacts.ADAPTER, artifacts.ADAPTER_CONFIG)}
+    return engine_gguf(replace(folder, path=empty, manifest=manifest), base, cache=cache)
 
 
 def _against_transformers(folder: artifacts.PrompterFolder, prompter: Prompter) -> dict[str, float]:
@@ -153,7 +168,7 @@ def main() -> None:
         "prepare_s": round(time.perf_counter() - started, 2),
         "engine_mb": round(gguf.stat().st_size / 1e6, 1),
     }
-    rate = _decode_rate(folder, gguf)
+    rate = _decode_rate(gguf)
     found["decode_tokens_per_s"] = rate
     found["decode_ratio"] = rate["promptlift"] / rate["llama.cpp"]
     found["merged_or_lora_tokens_per_s"] = _merged_or_lora(folder, base, gguf, options.cache)

@@ -47,9 +47,9 @@ def test_public_functions_and_classes_are_documented() -> None:
         if not ast.get_docstring(tree):
             missing.append(f"{path.name}: module")
         for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                if not ast.get_docstring(node):
-                    missing.append(f"{path.name}: {node.name}")
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node):
+                missing.append(f"{path.name}: {node.name}")
     assert missing == []
 
 

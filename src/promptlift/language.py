@@ -23,38 +23,41 @@ UNSURE = "und"
 
 # Words that are common in English prompts and rare or absent in other languages' ones.
 _ENGLISH = frozenset(
-    """the of and to for with that this these those what which who whom whose how why when where are is was were be been
-    being have has had having does did doing done can could will would should shall might must may not don't doesn't
-    isn't can't won't i'm im i've i'd it's its he she they them their there here we you your yours my mine our us it his
-    her from by about into through between after before than then as if or but because while during without within
-    against each every any some many much more most other another such only just also very too all both few own same
-    please pls plz help write make give show tell explain describe create generate list find get need want like know
-    think use using say let's lets let summarize summarise translate rewrite rephrase fix improve compare suggest
-    recommend convert calculate solve answer question questions word words sentence sentences paragraph essay story poem
-    letter email text code function script best good better difference between example examples idea ideas way ways
-    steps step tips plan names name recipe meaning mean means people person someone something anything everything
-    nothing thing things new old first last next long short day days week year years time work working job home house
-    school book english out up down over under off now today tomorrow again always never often still already yet at
-    on correct check small big easy simple cheap free quick spanish french german italian portuguese dutch polish
-    japanese chinese korean russian arabic turkish hindi dont cant wont isnt doesnt didnt havent ive thats whats hows
-    hes shes idk ppl bc ur tho gonna wanna gotta two three five six seven eight nine ten one no line lines keep order
-    exactly else nobody ask minutes minute take yes read write hours full times turn morning used even wrong left twice
-    kitchen phone shop friday monday tuesday wednesday thursday saturday sunday money town half friends friend got
-    following asked stuff call customer machine library manager key said empty months weeks sleep cant move comes away
-    page opening office meeting winter summer late less walk close once asking since boss outside instead cat dog room
-    needs ever car study law water group birthday life together different case letters lunch brother alone wrote food
-    gets door teacher children makes books buy trip bike learn wedding lost thanks parents love price front healthy
-    older young kids eat far funny great kind kept world game play company answers feel looking trying able weather
-    normal budget sick weird cooking dinner chicken fast cook made myself road running pick leaves rain family lift
-    girlfriend boyfriend wife husband mom dad baby bread cake advice cheaper stuck broken fun enough""".split()
+    """the of and to for with that this these those what which who whom whose how why when where are is was were be
+    been being have has had having does did doing done can could will would should shall might must may not don't
+    doesn't isn't can't won't i'm im i've i'd it's its he she they them their there here we you your yours my mine
+    our us it his her from by about into through between after before than then as if or but because while during
+    without within against each every any some many much more most other another such only just also very too all
+    both few own same please pls plz help write make give show tell explain describe create generate list find get
+    need want like know think use using say let's lets let summarize summarise translate rewrite rephrase fix
+    improve compare suggest recommend convert calculate solve answer question questions word words sentence
+    sentences paragraph essay story poem letter email text code function script best good better difference between
+    example examples idea ideas way ways steps step tips plan names name recipe meaning mean means people person
+    someone something anything everything nothing thing things new old first last next long short day days week year
+    years time work working job home house school book english out up down over under off now today tomorrow again
+    always never often still already yet at on correct check small big easy simple cheap free quick spanish french
+    german italian portuguese dutch polish japanese chinese korean russian arabic turkish hindi dont cant wont isnt
+    doesnt didnt havent ive thats whats hows hes shes idk ppl bc ur tho gonna wanna gotta two three five six seven
+    eight nine ten one no line lines keep order exactly else nobody ask minutes minute take yes read write hours
+    full times turn morning used even wrong left twice kitchen phone shop friday monday tuesday wednesday thursday
+    saturday sunday money town half friends friend got following asked stuff call customer machine library manager
+    key said empty months weeks sleep cant move comes away page opening office meeting winter summer late less walk
+    close once asking since boss outside instead cat dog room needs ever car study law water group birthday life
+    together different case letters lunch brother alone wrote food gets door teacher children makes books buy trip
+    bike learn wedding lost thanks parents love price front healthy older young kids eat far funny great kind kept
+    world game play company answers feel looking trying able weather normal budget sick weird cooking dinner chicken
+    fast cook made myself road running pick leaves rain family lift girlfriend boyfriend wife husband mom dad baby
+    bread cake advice cheaper stuck broken fun enough""".split()
 )
 # In the list for their place in English, but whole words of other languages too: half a point.
-_SHARED = frozenset("the of to is was be we me her his as all at on may my let more text plan name us over best".split())
+_SHARED = frozenset(
+    "the of to is was be we me her his as all at on may my let more text plan name us over best".split()
+)
 _VERBS = frozenset("translate correct fix rewrite rephrase summarize summarise explain proofread improve check".split())
 # The same in prompts of every language: no evidence either way.
 _JARGON = frozenset(
-    """api app css csv docker excel fetch get git html java javascript js json kubernetes linux node php post python react
-    regex rest script server sql typescript ubuntu vs web xml yaml pdf chatgpt gpt ai cv logo email startup""".split()
+    """api app css csv docker excel fetch get git html java javascript js json kubernetes linux node php post python
+    react regex rest script server sql typescript ubuntu vs web xml yaml pdf chatgpt gpt ai cv logo email startup""".split()
 )
 _SCRIPTS = {
     "CYRILLIC": "ru", "GREEK": "el", "CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "ARABIC": "ar",
@@ -64,11 +67,12 @@ _SCRIPTS = {
 }  # fmt: skip
 # Languages that lid.176 names for names, jargon and typos more often than for prompts.
 _RARE = frozenset(
-    """la eo ia ie io vo war ceb nds lmo pms scn vec oc br cy ga gd kw gv jbo sco als bar frr fy li lb min mg nap nn pam
-    rm sc su wa an ast co dsb hsb diq ext gn ht ilo jv kv qu rue so tk tt xmf yo""".split()
+    """la eo ia ie io vo war ceb nds lmo pms scn vec oc br cy ga gd kw gv jbo sco als bar frr fy li lb min mg nap nn
+    pam rm sc su wa an ast co dsb hsb diq ext gn ht ilo jv kv qu rue so tk tt xmf yo""".split()
 )
 _SET_ASIDE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]++`|<[^<>\n]{0,200}+>|\{[^{}\n]{0,100}+\}|https?://\S++|\S++@\S++|[\"“„«][^\"“”«»\n]++[\"”“»]"
+    r"```.*?(?:```|\Z)|`[^`\n]++`|<[^<>\n]{0,200}+>|\{[^{}\n]{0,100}+\}|"
+    r"https?://\S++|\S++@\S++|[\"“„«][^\"“”«»\n]++[\"”“»]"
     r"|(?<!\w)'[^'\n]++'(?!\w)",
     re.DOTALL,
 )
@@ -131,6 +135,8 @@ def _is_instruction(line: str) -> bool:
 def _script(text: str) -> str | None:
     """The script of most letters, or None for Latin."""
     counts = Counter(_script_of(char) for char in text if char.isalpha())
+    if not counts:
+        return None  # ¼ and the like: part of a word, but no letter
     name, count = counts.most_common(1)[0]
     return name if name != "LATIN" and count >= 0.4 * counts.total() else None
 
@@ -184,7 +190,7 @@ def _detector() -> _Detect:
     model = Path(spec.origin).parent / "resources" / "lid.176.ftz" if spec and spec.origin else None
     if model is None or not model.is_file():
         return lambda text: (UNSURE, 0.0)
-    import fasttext  # here and not above: most prompts never need it
+    import fasttext  # type: ignore[import-untyped,unused-ignore]  # here: most prompts never need it
 
     predict = fasttext.load_model(str(model)).f.predict
 

@@ -135,7 +135,7 @@ def _triple_quoted(lines: list[str], start: int, end: int) -> list[tuple[int, in
         elif mark in text:
             inside = not lines[opened].strip().startswith(mark)
             first = opened + inside
-            last = number if inside and text == mark or not text.endswith(mark) else number + 1
+            last = number if (inside and text == mark) or not text.endswith(mark) else number + 1
             if first < last:
                 found.append((first, last))
             opened = -1

@@ -12,9 +12,11 @@ import re
 _VERB = (
     r"summari[sz]e|summary|sum up|tl;?dr|translate|proof-?read|paraphrase|re-?write|re-?phrase|re-?word|shorten|edit|"
     r"correct|fix|improve|review|analy[sz]e|classify|categori[sz]e|extract|explain|simplify|critique|convert|condense|"
-    r"polish|grade|mark|evaluate|assess|feedback|reply|respond|answer|turn|make|change|check|read|compare|identify|find|"
+    r"polish|grade|mark|evaluate|assess|feedback|reply|respond|answer|"
+    r"turn|make|change|check|read|compare|identify|find|"
     r"list|label|tag|sort|transform|tidy|clean|cut|trim|expand|continue|finish|format|debug|refactor|optimi[sz]e|"
-    r"what do(?:es)?|what is|what's|who|whose|is|are|does|how|which|why|write|give|pull|tell|help|can|could|please|pls|use"
+    r"what do(?:es)?|what is|what's|who|whose|is|are|does|how|which|why|"
+    r"write|give|pull|tell|help|can|could|please|pls|use"
 )
 _TEXT = (
     r"texts?|articles?|e-?mails?|letters?|stor(?:y|ies)|poems?|essays?|paragraphs?|passages?|notes?|draft|code|script|"
@@ -23,36 +25,49 @@ _TEXT = (
     r"description|sentences?|conversation|dialogue|chat|answers?|statement|news|error|traceback|log|data|output|recipe|"
     r"lines?|writing|wording|version|content|it"
 )
-_POINTS = re.compile(rf"\b(?:this|these|those|th?e following|following|below|above|here|my|the|attached|{_TEXT})\b", re.I)
+_POINTS = re.compile(
+    rf"\b(?:this|these|those|th?e following|following|below|above|here|my|the|attached|{_TEXT})\b", re.I
+)
 _NAMES_TEXT = re.compile(rf"\b(?:{_TEXT})\b", re.I)
 _DEICTIC = re.compile(r"\b(?:this|these|following|below|above|here(?:'?s| is| are)?)\b", re.I)
 _ASKS = re.compile(rf"\b(?:{_VERB})\b", re.I)
 _EDITS = re.compile(
-    r"\b(?:summari[sz]e|summary|sum(?: \w+)? up|tl;?dr|translate|translation|proof-?read|paraphrase|re-?write|re-?phrase|"
-    r"re-?word|shorten|shorter|edit|correct|grammar|fix|improve|review|analy[sz]e|classify|categori[sz]e|extract|simplify|"
-    r"critique|condense|polish|grade|feedback|reply|respond|debug|refactor|convert|sentiment|key points|main (?:idea|point)s?)\b",
+    r"\b(?:summari[sz]e|summary|sum(?: \w+)? up|tl;?dr|translate|"
+    r"translation|proof-?read|paraphrase|re-?write|re-?phrase|"
+    r"re-?word|shorten|shorter|edit|correct|grammar|fix|improve|review|"
+    r"analy[sz]e|classify|categori[sz]e|extract|simplify|"
+    r"critique|condense|polish|grade|feedback|reply|respond|debug|refactor|"
+    r"convert|sentiment|key points|main (?:idea|point)s?)\b",
     re.I,
 )
 # What follows such words is the instruction itself, not a text to work on.
 _RULES = re.compile(
-    r"\b(?:rules?|requirements?|criteria|instructions?|steps|features?|constraints?|guidelines|questions?|problems?|tasks?"
-    r"|scenario|conditions?|situation|details|specs?|specifications?|format|background|context|goals?|points)\b[^.?!]*$",
+    r"\b(?:rules?|requirements?|criteria|instructions?|steps|features?|"
+    r"constraints?|guidelines|questions?|problems?|tasks?"
+    r"|scenario|conditions?|situation|details|specs?|specifications?|"
+    r"format|background|context|goals?|points)\b[^.?!]*$",
     re.I,
 )
 _OPENS_RULES = re.compile(
-    r"\s*(?:\w+ ){0,2}(?:rules?|labels|requirements|guidelines|criteria|categories|instructions|steps|options)\b[^.\n]{0,60}:", re.I
+    r"\s*(?:\w+ ){0,2}(?:rules?|labels|requirements|guidelines|criteria|"
+    r"categories|instructions|steps|options)\b[^.\n]{0,60}:",
+    re.I,
 )
 # In a long paragraph, these say that it speaks to the assistant.
 _REQUEST = re.compile(
     r"\b(?:please|pls|plz|can you|could you|would you|i want|i need|i'd like|i would like|help me|make sure|tell me|"
-    r"give me|show me|write (?:me|a|an|the)|you should|you are|you will|your task|your job|act as|what (?:should|can|do) i|"
+    r"give me|show me|write (?:me|a|an|the)|you should|you are|you will|"
+    r"your task|your job|act as|what (?:should|can|do) i|"
     r"how (?:do|can|should) i|should i|do not|don'?t (?:use|include|write|make)|should (?:be|have|include|contain))\b",
     re.I,
 )
 _TAIL = re.compile(
-    r"\s*(?:and |also |but |then |so |now )*(?:keep|make|use|don'?t|do not|please|pls|plz|it should|the tone|max|under|in|"
-    r"at most|what|how|is|are|can|could|who|which|why|where|when|tl;?dr|summari[sz]e|translate|give|write|re-?write|explain|list|"
-    r"fix|improve|find|answer|based on|using|from|respond|reply|i want|i need|should|does|do|classify|extract|thoughts|output|"
+    r"\s*(?:and |also |but |then |so |now )*(?:keep|make|use|don'?t|do not|"
+    r"please|pls|plz|it should|the tone|max|under|in|"
+    r"at most|what|how|is|are|can|could|who|which|why|where|when|tl;?dr|"
+    r"summari[sz]e|translate|give|write|re-?write|explain|list|"
+    r"fix|improve|find|answer|based on|using|from|respond|reply|i want|i "
+    r"need|should|does|do|classify|extract|thoughts|output|"
     r"proof-?read|shorten|turn|return|only|no|limit|correct|edit|identify|compare|analy[sz]e|tell|help|rate)\b",
     re.I,
 )

@@ -64,7 +64,7 @@ _EXTENSION = re.compile(
 # Names of frameworks look like files, and a good rewrite may write them with other capitals.
 _FRAMEWORK = re.compile(r"(?:node|vue|next|nuxt|express|react|three|d3|angular|chart|socket|asp)\.(?:js|io|net)", re.I)
 _LIST_MARKER = re.compile(r"^[ \t]{0,12}\d{1,3}[.)](?=[ \t])", re.MULTILINE)
-_ELI5 = re.compile(r"\beli5\b", re.IGNORECASE)  # "explain like I'm five": a word, not a number
+_ELI5 = re.compile(r"\beli5\b|\b(?:like|as if) i(?:['’]| a)?m (?:a )?5\b", re.IGNORECASE)  # a phrase, not a number
 _TRAILING = ".,;:!?)]}'’*_"
 _SEARCH_BUDGET = 50_000_000
 
@@ -135,7 +135,7 @@ def missing_literals(prompt: str, rewrite: str) -> list[str]:
     Tokens are compared whole: "1" is not found in "10" or "1.5". A number or a quote that
     the person repeats may be said once; code, variables and addresses keep their count.
     """
-    if rewrite.startswith(prompt):
+    if rewrite == prompt or rewrite.startswith(f"{prompt}\n"):
         return []
     blocks, rest = _outside(prompt)
     wanted = Counter([("fence", block) for block in blocks] + _tokens(rest))

@@ -99,8 +99,7 @@ class AnswerStream(Iterator[str]):
 
     def _finish(self, ending: Ending) -> None:
         seconds = time.perf_counter() - (self._started or time.perf_counter())
-        cut = ending.cut or self._stop.is_set()
-        self._answer = Answer("".join(self._came), ending.tokens, cut, seconds)
+        self._answer = Answer("".join(self._came), ending.tokens, ending.cut, seconds)
 
 
 class ChatClient(ABC):

@@ -10,21 +10,23 @@ Found with xllamacpp 2026.10:
   called when the whole prompt is read (up to minutes on a CPU); with it, after each batch.
 - Errors come as {"error": …}, as the only result or the last chunk; some are raised as
   RuntimeError or ValueError.
+- A server that is dropped before its loop has begun hangs for ever, with the GIL held (its
+  destructor's "stop" is overwritten by the loop's start). Each of four runs that loaded and
+  dropped in a row hung by the second time; a first request through the queue prevents it.
 - The server listens on a random port of 127.0.0.1, for every page in a browser (CORS `*`)
   and without a key: it is given a random one. In-process calls need none.
 """
 
 from __future__ import annotations
 
-import os
 import queue
-import secrets
 import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from promptlift.chat.base import AnswerStream, ChatClient, Ending, messages, one_line
+from promptlift.engines.server import start_server
 from promptlift.errors import TargetError
 
 PROMPT_BATCH = 256
@@ -75,12 +77,13 @@ class GgufClient(ChatClient):
     def close(self) -> None:
         """Cancel what is in work, wait for it, and free the model."""
         with self._lock:
-            self._server = None
+            server, self._server = self._server, None
             running = dict(self._running)
         for stop in running.values():
             stop.set()
         for thread in running:
             thread.join()
+        del server  # here, and not in whichever thread ends last
 
     def _pieces(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, Ending]:
         chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -149,24 +152,8 @@ def _load(path: Path, context: int, parallel: int) -> Any:
     if magic != b"GGUF":
         raise TargetError(f"{path} is no GGUF: it begins with {magic!r}; convert the model, or download its GGUF")
 
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.verbosity = -1
-    params.api_keys = [secrets.token_hex(16)]
-    params.ui = False
-    params.n_parallel = parallel
-    params.n_ctx = context * parallel
-    params.kv_unified = False  # else two long answers could push each other out
-    params.n_batch = PROMPT_BATCH
-    params.cache_ram_mib = 0
-    params.n_ctx_checkpoints = 0
-    params.warmup = False
-    if hasattr(os, "sched_getaffinity"):  # llama.cpp counts the cores of the machine, not of the container
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
     try:
-        return xllamacpp.Server(params)
+        return start_server(path, context, parallel, batch=PROMPT_BATCH)
     except (RuntimeError, ValueError):
         raise TargetError(
             f"llama.cpp can't load {path}: it is cut short, or of a kind that this version does not know; "

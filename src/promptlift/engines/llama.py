@@ -8,7 +8,6 @@ the first one's state and computes only what is new.
 from __future__ import annotations
 
 import math
-import os
 import queue
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from promptlift import template
 from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
+from promptlift.engines.server import start_server
 from promptlift.errors import EngineError
 
 CONTEXT = 2048
@@ -37,22 +37,8 @@ class LlamaEngine(Engine):
         Raises:
             EngineError: llama.cpp can't load the file.
         """
-        import xllamacpp
-
-        count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        params = xllamacpp.CommonParams()
-        params.model.path = str(gguf)
-        params.n_parallel = slots
-        params.n_ctx = CONTEXT * slots
-        params.kv_unified = False
-        params.cpuparams.n_threads = count
-        params.cpuparams_batch.n_threads = count
-        params.cache_ram_mib = 0  # no second cache of prompts: each prompt comes once
-        params.n_ctx_checkpoints = 0
-        params.warmup = False
-        params.verbosity = -1
         try:
-            self._server: Any = xllamacpp.Server(params)
+            self._server: Any = start_server(gguf, CONTEXT, slots, threads)
         except (RuntimeError, ValueError) as error:
             raise EngineError(
                 f"llama.cpp can't load {gguf}: {error}; remove the file and run: promptlift setup"

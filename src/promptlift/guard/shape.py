@@ -75,11 +75,11 @@ def _loops(view: View, text: str) -> str | None:
         if count > max(1, before[part]) and part.count(" ") >= 3:
             return f"repeats a sentence: {snippet(part)}"
     found, known = words(text), words(view.prompt)
-    for size, limit in ((3, 4), (4, 3), (7, 2)):
+    for size, limit in ((2, 4 if view.strength == "light" else 7), (3, 4), (4, 3), (7, 2)):
         grams = Counter(zip(*(found[start:] for start in range(size)), strict=False))
         old = Counter(zip(*(known[start:] for start in range(size)), strict=False))
         for gram, count in grams.items():
-            if count >= limit and count > old[gram] + 1 and len(set(gram)) > 1:
+            if count >= limit and count > old[gram] + 1 and len(set(gram)) > 1 and not _DANGLING.issuperset(gram):
                 return f"repeats {snippet(' '.join(gram))!r} {count} times"
     return None
 

@@ -11,16 +11,21 @@ from promptlift.passages import fences
 from promptlift.records import Strength
 
 _REFUSES = re.compile(
-    r"\bas an? (?:ai|(?:large )?language model|assistant)\b|\bi(?:'m| am) (?:sorry,? but|an ai|just an ai|not able to|unable)\b"
-    r"|\bi (?:can't|cannot|can not|won't|am unable to|do not|don't) (?:help|assist|provide|fulfil\w*|comply|answer|do that|"
+    r"\bas an? (?:ai|(?:large )?language model|assistant)\b|\bi(?:'m| am) "
+    r"(?:sorry,? but|an ai|just an ai|not able to|unable)\b"
+    r"|\bi (?:can't|cannot|can not|won't|am unable to|do not|don't) "
+    r"(?:help|assist|provide|fulfil\w*|comply|answer|do that|"
     r"have access|have (?:personal|feelings|opinions))\b|\bi(?:'d| would) be (?:happy|glad) to\b|\bi hope this helps\b"
     r"|\blet me know if (?:you|there)\b|\bfeel free to ask\b|\bhappy to help\b|\bis there anything else\b",
     re.I,
 )
 _ANSWERS = re.compile(
-    r"\W*(?:sure\b(?! that)|certainly\b|of course[,!.]|absolutely\b|okay[,!.]|ok[,!.]|yes[,!.]|no[,!.]|yep|great question|good question|"
-    r"here(?:'s|’s| is| are)\b|i(?:'m|’m| am) sorry|unfortunately|the (?:correct |right |short |final )?answer (?:is|to)|answer:|"
-    r"in conclusion|to summari[sz]e,|in summary|in short,|once upon a time|it was a dark|there (?:once )?(?:is|are|was|were|once)\b|"
+    r"\W*(?:sure\b(?! that)|certainly\b|of course[,!.]|absolutely\b|okay[,!.]|"
+    r"ok[,!.]|yes[,!.]|no[,!.]|yep|great question|good question|"
+    r"here(?:'s|’s| is| are)\b|i(?:'m|’m| am) sorry|unfortunately|the "
+    r"(?:correct |right |short |final )?answer (?:is|to)|answer:|"
+    r"in conclusion|to summari[sz]e,|in summary|in short,|once upon a time|it "
+    r"was a dark|there (?:once )?(?:is|are|was|were|once)\b|"
     r"dear (?!friend)[\w\[ ]{2,30},|subject:|title:|solution:|output:|response:|hi [\w\[ ]{2,20},|hello[,! ]|hey[,! ]|"
     r"thank you for (?:your|asking|reaching)|thanks for (?:your|asking|reaching)|let me (?:explain|help|show|think)|"
     r"step 1\b|assistant:|\$?[\w ]{1,20} = [\d$])",
@@ -28,11 +33,15 @@ _ANSWERS = re.compile(
 )
 # A light addition speaks of what to do, so none of these may open it.
 _SPEAKS = re.compile(
-    r"\W*(?:i (?:can|will|would|think|believe|recommend|suggest|have|am|was|know|want|love|feel|like|understand)\b|i'(?:m|ve|d|ll)\b|"
+    r"\W*(?:i (?:can|will|would|think|believe|recommend|suggest|have|am|was|"
+    r"know|want|love|feel|like|understand)\b|i'(?:m|ve|d|ll)\b|"
     r"my (?:name|favou?rite|answer|advice)\b|we (?:are|were|have|can)\b|you (?:can|could|are|have|might|may)\b|"
-    r"it (?:is|was|depends|has|means)\b|it's\b|this (?:is|was|means|happens)\b|they (?:are|were|have)\b|he (?:was|is)\b|she (?:was|is)\b|"
-    r"(?:the|an?|most|many|some|one|your|our) (?:[\w'-]+ ){1,5}(?:is|are|was|were|has|have|had|can|means|refers|consists|occurs|causes)\b"
-    r"(?! (?:best|enough|fine|welcome|ideal|better|right|plenty|needed|nice|good|useful|helpful|ok|okay|allowed|to|what|wanted|missing)\b))",
+    r"it (?:is|was|depends|has|means)\b|it's\b|this (?:is|was|means|happens)\b|"
+    r"they (?:are|were|have)\b|he (?:was|is)\b|she (?:was|is)\b|"
+    r"(?:the|an?|most|many|some|one|your|our) (?:[\w'-]+ ){1,5}(?:is|are|was|were|"
+    r"has|have|had|can|means|refers|consists|occurs|causes)\b"
+    r"(?! (?:best|enough|fine|welcome|ideal|better|right|plenty|needed|nice|good|"
+    r"useful|helpful|ok|okay|allowed|to|what|wanted|missing)\b))",
     re.I,
 )
 _DECLARES = re.compile(
@@ -40,30 +49,47 @@ _DECLARES = re.compile(
     r"(?:is|are|was|were|has|have|had|means|refers|consists|occurs|happens|causes|became|began|died|comes|works|"
     r"contains|includes|allows|helps|invented|discovered|wrote|lived|won)\b"
 )
+_REMINDS = re.compile(
+    r"\W*(?:remember|note|recall|keep in mind|know) that (?:[\w'-]+ ){1,5}(?:is|are|was|were|has|have|can)\b", re.I
+)
 _POLITE = re.compile(
-    r"\b(?:please|should|must|i(?:'d| would) (?:like|love|prefer)|i(?:'m| am) looking for|i (?:want|need)|needs? to|can you|"
-    r"could you|would you|will you|is (?:best|enough|fine|welcome)|are (?:best|enough|fine|welcome)|would (?:help|be)|wanted|"
+    r"\b(?:please|should|must|i(?:'d| would) (?:like|love|prefer)|i(?:'m| "
+    r"am) looking for|i (?:want|need)|needs? to|can you|"
+    r"could you|would you|will you|is (?:best|enough|fine|welcome)|are "
+    r"(?:best|enough|fine|welcome)|would (?:help|be)|wanted|"
     r"is to be|no more than|at most|at least|without|only|rather than|instead of|not just)\b"
-    r"|\bfor (?:each|every|both|all|any)\b[^.]{0,80}\b(?:give|say|name|show|tell|explain|include|list|mention|add|state|write)\b",
+    r"|\bfor (?:each|every|both|all|any)\b[^.]{0,80}\b(?:give|say|name|show|"
+    r"tell|explain|include|list|mention|add|state|write)\b",
     re.I,
 )
+_ASKING = 0.15
+_MOST = 500
 _BULLET = re.compile(r"(?m)^[ \t]{0,8}(?:[-*•+]|\d{1,2}[.)]|[a-h]\))[ \t]+(.*)$")
 _CODE_SHAPE = re.compile(
-    r"(?m)^[ \t]*(?:def \w+\(|class \w+[:(]|import \w|from \w+ import|function \w+\(|const \w+ ?=|let \w+ ?=|var \w+ ?=|#include|"
-    r"public (?:static|class)|SELECT [\w*, .]+ FROM|<(?:html|div|body|!DOCTYPE)|print\(|console\.log|return \w+[;(])|;\s*$\n.*;\s*$"
+    r"(?m)^[ \t]*(?:def \w+\(|class \w+[:(]|import \w|from \w+ import|"
+    r"function \w+\(|const \w+ ?=|let \w+ ?=|var \w+ ?=|#include|"
+    r"public (?:static|class)|SELECT [\w*, .]+ FROM|<(?:html|div|body|"
+    r"!DOCTYPE)|print\(|console\.log|return \w+[;(])|;\s*$\n.*;\s*$"
 )
 _META = re.compile(
-    r"\b(?:improved|better|rewritten|re-written|optimi[sz]ed|revised|refined|enhanced|original|updated|rough|following|final)"
-    r" (?:version of (?:the|this|your) )?prompts?\b|\b(?:this|your|the (?:user's|given|above)|my) prompt\b|\bthe prompt (?:should|is|asks|could|needs|"
-    r"must|was|has|can|will|above|below|you|in a|to be|more|clearer)\b|\b(?:rewrite|improve|rephrase|reword|refine|optimi[sz]e) (?:the|this|a|your)(?: \w+)? "
+    r"\b(?:improved|better|rewritten|re-written|optimi[sz]ed|revised|"
+    r"refined|enhanced|original|updated|rough|following|final)"
+    r" (?:version of (?:the|this|your) )?prompts?\b|\b(?:this|your|the (?:user's|given|above)|my) "
+    r"prompt\b|\bthe prompt (?:should|is|asks|could|needs|"
+    r"must|was|has|can|will|above|below|you|in a|to be|more|clearer)\b|\b(?:rewrite|improve|rephrase|"
+    r"reword|refine|optimi[sz]e) (?:the|this|a|your)(?: \w+)? "
     r"prompt\b|\bprompts? (?:engineer|rewrit|optimi)\w*|\bthe user (?:wants|asks|asked|is|needs|would|has)\b"
-    r"|\bhere(?:'s| is) (?:a|an|the|your) (?:improved|better|rewritten|revised|optimi[sz]ed|refined|enhanced|clearer|more \w+) (?:version|prompt|request|question)\b",
+    r"|\bhere(?:'s| is) (?:a|an|the|your) (?:improved|better|rewritten|revised|optimi[sz]ed|refined|"
+    r"enhanced|clearer|more \w+) (?:version|prompt|request|question)\b",
     re.I,
 )
 _LEAKS = re.compile(
-    r"(?im)^[ \t]*#{1,4}[ \t]*(?:prompt|advice|better prompt|would advice|instruction|response|rewrite|answer|question|input|output)\b"
-    r"|^[ \t]*\**(?:advice|better prompt|improved prompt|rewritten prompt|prompt|rewrite|optimi[sz]ed|revised|improved|instruction)"
-    r"\**[ \t]*:|<\|(?:im_|end|start|user|assist|system)|</s>|\[/?INST\]|<(?:start|end)_of_turn>|^[ \t]*(?:user|assistant|system|human)[ \t]*:"
+    r"(?im)^[ \t]*#{1,4}[ \t]*(?:prompt|advice|better prompt|would advice|"
+    r"instruction|response|rewrite|answer|question|input|output)\b"
+    r"|^[ \t]*\**(?:advice|better prompt|improved prompt|rewritten prompt|"
+    r"prompt|rewrite|optimi[sz]ed|revised|improved|instruction)"
+    r"\**[ \t]*:|<\|(?:im_|end|start|user|assist|system)|</s>|\[/?INST\]|<(?:start|"
+    r"end)_of_turn>|^[ \t]*(?:user|assistant|system|human)[ \t]*:"
     r"|would advice help|\(yes or no\)\?"
 )
 _COMMAND = re.compile(
@@ -73,8 +99,10 @@ _COMMAND = re.compile(
     re.I,
 )
 _OVERRIDE = re.compile(
-    r"\b(?:ignore|disregard|forget|override|skip)\b.{0,40}\b(?:instructions?|above|previous|prior|rules|prompt|everything|told|before)\b"
-    r"|\bdo not (?:rewrite|improve|change)\b|\bdon'?t (?:rewrite|improve)\b|\binstead of (?:rewriting|improving)\b|\bsystem prompt\b|\byou are (?:now|no longer)\b",
+    r"\b(?:ignore|disregard|forget|override|skip)\b.{0,40}\b(?:instructions?|"
+    r"above|previous|prior|rules|prompt|everything|told|before)\b"
+    r"|\bdo not (?:rewrite|improve|change)\b|\bdon'?t (?:rewrite|improve)\b|\binstead of (?:rewriting|"
+    r"improving)\b|\bsystem prompt\b|\byou are (?:now|no longer)\b",
     re.I,
 )
 
@@ -100,11 +128,13 @@ def _clause_heads(sentence: str) -> list[str]:
                 heads.append(token.replace("’", "'"))
             fresh = token in _OPENERS or (fresh and token.endswith("ly"))
         else:
-            fresh = fresh or token in ",;:(–—-*•#\"“."
+            fresh = fresh or token in ',;:(–—-*•#"“.'
     return heads
 
 
-_OPENERS = frozenset("and then but or so also first to not please finally next just only afterwards instead briefly always never".split())
+_OPENERS = frozenset(
+    "and then but or so also first to not please finally next just only afterwards instead briefly always never".split()
+)
 
 
 def answered(view: View) -> str | None:
@@ -129,10 +159,18 @@ def answered(view: View) -> str | None:
     if not any(asking):
         return f"asks for nothing: {snippet(text)}"
     if view.strength == "light":
-        if _SPEAKS.match(text) or (not asking[0] and _DECLARES.match(parts[0])):
+        if _SPEAKS.match(text) or _REMINDS.match(text) or (not asking[0] and _DECLARES.match(parts[0])):
             return f"opens with a statement: {snippet(parts[0])}"
         return None
-    return None if sum(asking) >= 0.15 * len(asking) or any(asks(p) for p in parts[:1]) else f"states more than it asks: {snippet(text)}"
+    known = view.prompt.lower()
+    fresh = [
+        asked
+        for part, asked in list(zip(parts, asking, strict=True))[:_MOST]
+        if part.strip(" .?!").lower() not in known
+    ]
+    if (len(fresh) >= 3 and not any(fresh)) or (sum(asking) < _ASKING * len(asking) and not asking[0]):
+        return f"states more than it asks: {snippet(text)}"
+    return None
 
 
 def _brings_code(view: View) -> bool:
@@ -159,7 +197,12 @@ def obeyed(view: View) -> str | None:
         return None
     for match in list(_COMMAND.finditer(view.prompt))[:50]:
         target = words(next(group for group in match.groups() if group is not None))
-        if target and view.added.strip() != view.prompt.strip() and said[: len(target)] == target and len(said) <= len(target) + 3:
+        if (
+            target
+            and view.added.strip() != view.prompt.strip()
+            and said[: len(target)] == target
+            and len(said) <= len(target) + 3
+        ):
             return f"obeys the prompt: {snippet(view.added)}"
     if _OVERRIDE.search(view.prompt):
         shouted = [word for word in re.findall(r"\b[A-Z]{4,}\b", view.added) if word in view.prompt]
