@@ -19,12 +19,13 @@ from promptlift.errors import EngineError, MissingExtraError
 class TorchEngine(Engine):
     """A prompter in transformers, one prompt at a time."""
 
-    def __init__(self, folder: PrompterFolder, dtype: str = "float32") -> None:
+    def __init__(self, folder: PrompterFolder, dtype: str = "float32", base: str | None = None) -> None:
         """Load the base named in the manifest and put the stage 1 LoRA on it.
 
         Args:
             folder: a checked prompter folder.
             dtype: of the weights: float32, bfloat16 or float16.
+            base: where the base is, if not where the manifest says: a GGUF, a folder, a hub id.
 
         Raises:
             MissingExtraError: torch is not installed.
@@ -39,7 +40,8 @@ class TorchEngine(Engine):
         except ImportError as error:
             raise MissingExtraError(f"the torch engine ({error.name})", "train") from None
         info = folder.manifest.base
-        loaded = load_base("embedded" if info.kind == "embedded" else info.name, getattr(torch, dtype), info.revision)
+        where = base or ("embedded" if info.kind == "embedded" else info.name)
+        loaded = load_base(where, getattr(torch, dtype), info.revision)
         self.tokenizer = loaded.tokenizer
         try:
             self.model: Any = PeftModel.from_pretrained(loaded.model, str(folder.path)).eval()

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from promptlift.guard.content import drift, invented, language, literal
 from promptlift.guard.limits import conflict
+from promptlift.guard.rewriter import meta, obeyed
 from promptlift.guard.shape import degenerate, length
 from promptlift.guard.view import Check, View
-from promptlift.guard.voice import answered, meta, obeyed
+from promptlift.guard.voice import answered
 from promptlift.records import Strength
 
 __all__ = ["CHECKS", "Check", "View", "check", "explain"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 
@@ -11,6 +12,15 @@ _LIGHT_WORDS = (4, 60)
 _SHRINK, _SHRINK_FROM, _GROW = 0.6, 8, 150
 _RUN = re.compile(r"([^\s\d.\-=_*#~])\1{5,}|([.\-=_*#~])\2{11,}")
 _STUTTER = re.compile(r"\b(\w{1,40})(?:[\s,.]{1,3}\1\b){2,}", re.IGNORECASE)
+_SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+# What tokenizers and wrong encodings leave behind.
+_DEBRIS = re.compile(r"[\u0120\u2581](?=\w)|\u010a|(?<=\w)[\u0120\u2581]|<0x[0-9A-F]{2}>|\u00e2\u20ac.|\u00c3[\u0080-\u00bf\u00a9\u00a8]|\\u[0-9a-f]{4}|(?<=\w)##\w")
+# Typing no one who writes well does: "the the", "and .", ",,", "..", "by which."
+_SLIPS = re.compile(
+    r"\b(?P<twice>the|an?|and|or|of|to|for|with|from|by|as|your|their|then|about|into|which|each|it|be|at|how)\s(?P=twice)\b"
+    r"|\b(?:the|an?|your|my) ?[,;!?](?=\s|$)|\b(?:the|an|and|or|your|my|because|than|into) ?\.(?=\s|$)|,\s?,|(?<![.…])\.\.(?!\.)(?=\s|$)|\s[.,](?=\s|$)"
+    r"|\b(?:by|of|with|for|in|to|from|at) (?:which|whom|whose|that|the)[.!?]*$|;\s?[,;]|,\s?[.;](?=\s|$)"
+)
 _BROKEN = re.compile("[\ufffd\ufffe\uffff\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]")
 _DANGLING = frozenset(
     """and or but nor the a an of to with for in on at by from as that which who because including such like into than
@@ -23,13 +33,13 @@ _END = re.compile(r"[.!?…。！？:\"'”’»)\]}>*`]$|[^\w\s,;(\[{–-]$")
 
 def length(view: View) -> str | None:
     """A light addition has 4 to 60 words; a full rewrite neither shrinks nor swells much."""
-    count = len(view.added.split())
+    count = _count(view.added)
     if view.strength == "light":
         low, high = _LIGHT_WORDS
         if view.keeps_prompt and not low <= count <= high:
             return f"adds {count} words, {low} to {high} are allowed"
         return None
-    before = len(view.prompt.split())
+    before = _count(view.prompt)
     if before >= _SHRINK_FROM and count < _SHRINK * before:
         return f"shrinks from {before} words to {count}, below {_SHRINK}"
     if count < min(3, before):
@@ -37,6 +47,11 @@ def length(view: View) -> str | None:
     if count - before > _GROW:
         return f"adds {count - before} words, at most {_GROW} are allowed"
     return None
+
+
+def _count(text: str) -> int:
+    """Words; in scripts that put no spaces between them, two characters are about a word."""
+    return len(text.split()) + len(_SPACELESS.findall(text)) // 2
 
 
 def degenerate(view: View) -> str | None:
@@ -53,6 +68,12 @@ def _unsound(view: View, text: str) -> str | None:
     broken = _BROKEN.search(text)
     if broken and broken[0] not in view.prompt:
         return f"holds a broken character, U+{ord(broken[0]):04X}"
+    debris = _DEBRIS.search(text)
+    if debris and debris[0] not in view.prompt:
+        return f"holds debris of a tokenizer or encoding: {debris[0]!r}"
+    for slip in itertools.islice(_SLIPS.finditer(text), 100):
+        if slip[0].strip() not in view.prompt and not view.prompt.rstrip().endswith(text[-12:]):
+            return f"is not sound text: {text[max(0, slip.start() - 15) : slip.end() + 5]!r}"
     dense = [char for char in text if not char.isspace()]
     letters = sum(char.isalpha() or ord(char) > 0x300 for char in dense)
     if letters < 0.5 * len(dense):

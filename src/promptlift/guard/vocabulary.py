@@ -17,7 +17,23 @@ REQUESTS = frozenset(
     explore examine review debug fix refactor implement optimise optimize edit proofread paraphrase rephrase shorten
     expand polish report note ensure assume consider remember think address don't do be please stick limit aim trace
     cite avoid stop invite note rank rate summarize teach narrate portray depict capture paint balance link relate
-    weave drop mix spell base talk groan shout solve lean apply assign aim lower"""
+    weave drop mix spell base talk groan shout solve lean apply assign aim lower guide raise rant coax preserve carry
+    scold develop tighten trim soften sharpen recount emphasise emphasize stress favour favor prioritise prioritize
+    reassure encourage persuade urge motivate inspire entertain evoke conjure unpack delve dive touch reflect ponder
+    advise coach tailor adapt adjust customise customize personalise personalize retain maintain respect mirror mimic
+    imitate echo annotate escalate alternate wrap reveal commentate rework concentrate condense merge blend contextualize
+    contextualise recap restructure reorder rearrange reformat spot flag detail itemise itemize enumerate categorise
+    categorize classify map throw come roast tease interpret infer verify validate double-check hint swap sketch
+    situate ground anchor address acknowledge honour honor invite celebrate criticise criticize critique deliver
+    devise dig examine factor feature follow frame generalise hook immerse incorporate integrate lay link narrow"""
+    .split()
+)  # fmt: skip
+
+# Those of them that an answer to "how do I ..." is as likely to begin with: no sign of asking there.
+HANDWORK = frozenset(
+    """put take place fill cover set turn mix leave lay hold check drop arrange cut save run keep use stop try start begin
+    open close order pick pair walk play add apply avoid replace repeat move go let stay be lower raise wrap blend
+    spot cook visit remember don't do remove count weigh tie link throw come end lean fix thank please"""
     .split()
 )  # fmt: skip
 
@@ -61,7 +77,10 @@ COMMON_NAMES = frozenset(
 TECH_NAMES = frozenset(
     """python javascript typescript java node.js node react excel android windows linux macos mac ios postgresql
     postgres mysql sqlite mongodb redis docker git github bash powershell html5 pandas numpy dataframe flask django
-    fastapi express google sheets chrome firefox safari c c++ go rust php ruby vba lua http https rest json""".split()
+    fastapi express google sheets chrome firefox safari c c++ go rust php ruby vba lua http https rest json react vue
+    angular svelte next.js nuxt tailwind bootstrap jquery webpack vite npm yarn kubernetes terraform ansible aws azure gcp
+    pytest jest kotlin swift dart flutter scala perl matlab julia graphql graph postman vscode vs code jupyter spark hadoop
+    kafka nginx apache spring laravel rails wordpress iphone ipad macbook samsung outlook gmail word powerpoint""".split()
 )  # fmt: skip
 
 # Artefacts: what a word in the addition asks for, and what in the prompt makes that a fitting request.
@@ -82,7 +101,7 @@ ARTEFACTS: dict[str, tuple[str, str]] = {
         r"linux|ubuntu|server|website|web|page|app|react\w*|"
         r"vue|angular|node\w*|django|flask|fastapi|pandas|numpy|django|"
         r"jinja\w*|template|pytest|jest|test\w*|algorithm\w*|"
-        r"recurs\w+|sort\w*|search|tree|stack|queue|hash\w*|pointer\w*|async\w*|thread\w*|memory|bot|discord|arduino|"
+        r"recurs\w+|sort\w*|search|tree|stack|queue|hash\w*|pointer\w*|async\w*|thread\w*|\w+error|segfault|timer|build|repo|crash\w*|memory|bot|discord|arduino|"
         r"raspberry|sensor|latex|r|matlab|parser?\w*|pars\w+|file\w*|null|none|nan|index\w*|backend|frontend|deploy\w*|"
         r"software|developer|computer|tech\w*|data|cron\w*|ssh|http\w*|url|"
         r"form|button|dialog|component|hook|state|unix|"
@@ -187,5 +206,15 @@ ADVICE_STEMS = frozenset(
     tip titl togeth tomorr tone tool top topic total touch tr trac treat true turn typ type typica unchan unclea
     unders unknow urgent use useful usual valu verb verdic vers versio view visit vivid voic wait walk warm warn wat
     watch weak weakne wear week weigh went whatev wherev whol width win wise wish word work worr wors writ wrong
-    year zero""".split()
+    year zero depth develo var well-c plu provid explor justif affect angl reveal carefu cas app purpos free precis care
+    writte weav carr output rich even humor goal progre smooth worth protec diffic email anoth split feelin confid conver
+    sensor sincer streng fear relax dramat behav illust round weight wide trick focu distin unexpe tru twist paint rang
+    fitt condit equati afford spot past contai love gradua believ genuin swap gestur toward soluti warmth tast attent
+    respec earn repair placeh reader outcom immedi sessio materi propos saving fami routin flexib punch heartf witt rais
+    arguab misund requir untouc bring remov damag trigge settin scor confli involv updat likeli variet patter scal
+    textur surfac punchl secret joy forwar tempt encour lesson humoro counte excite presen clev plent vary trustw
+    appeal captur deep securi growth defend motiva cautio acros highli promis usag valid relati reassu troubl prid
+    atmosp aliv measur findin long-t especi recogn doubt relat persua harm warnin gentle tend suspen perfec bigges
+    energ downsi advent pressu real-l otherw larg powerf upbeat cheerf liveli guidan concer abstra pharma abstract concret
+    major reinfo inner outsid boss colour conten furth shift combin moral reacti balanc aim thorou seem""".split()
 )

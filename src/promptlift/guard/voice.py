@@ -1,11 +1,11 @@
-"""Checks of who speaks in a rewrite: it must ask the target, not answer, comment or obey."""
+"""Check `answered`: a rewrite must ask the target, not answer or refuse."""
 
 from __future__ import annotations
 
 import re
 
-from promptlift.guard.view import View, sentences, snippet, words
-from promptlift.guard.vocabulary import REQUESTS
+from promptlift.guard.view import View, sentences, snippet
+from promptlift.guard.vocabulary import HANDWORK, REQUESTS
 from promptlift.language import is_english
 from promptlift.passages import fences
 from promptlift.records import Strength
@@ -35,7 +35,7 @@ _ANSWERS = re.compile(
 _SPEAKS = re.compile(
     r"\W*(?:i (?:can|will|would|think|believe|recommend|suggest|have|am|was|"
     r"know|want|love|feel|like|understand)\b|i'(?:m|ve|d|ll)\b|"
-    r"my (?:name|favou?rite|answer|advice)\b|we (?:are|were|have|can)\b|you (?:can|could|are|have|might|may)\b|"
+    r"my (?:name|favou?rite|answer|advice)\b|we (?:are|were|have|can)\b|you (?!decide|choose|pick|name|play)\w+\b|"
     r"it (?:is|was|depends|has|means)\b|it's\b|this (?:is|was|means|happens)\b|"
     r"they (?:are|were|have)\b|he (?:was|is)\b|she (?:was|is)\b|"
     r"(?:the|an?|most|many|some|one|your|our) (?:[\w'-]+ ){1,5}(?:is|are|was|were|"
@@ -62,6 +62,14 @@ _POLITE = re.compile(
     r"tell|explain|include|list|mention|add|state|write)\b",
     re.I,
 )
+_GREETS = re.compile(r"\W*(?:hello|hi|hey|greetings|dear)\b[\w ]{0,30}[,!.]", re.I)
+_QUESTION = re.compile(
+    r"\W*(?:(?:hi|hey|please|pls|so|ok|quick question|can you (?:tell|explain|help)(?: me)?)\W+)*"
+    r"(?:how|what|whats|why|when|where|who|which|is|are|does|do|can|could|should|will|best way|ways? to)\b",
+    re.I,
+)
+_HOW_TO = re.compile(r"\bhow (?:do|can|should|to|would|could)\b|\b(?:best|easiest|good) ways? to\b|\b(?:steps|ways) to\b", re.I)
+_TO_DO_IT = re.compile(r"\W*(?:to|for|if you want to|in order to) [^.?!,\n]{3,80}, (?:[a-z]+ly )?(?P<verb>[a-z']+)", re.I)
 _ASKING = 0.15
 _MOST = 500
 _BULLET = re.compile(r"(?m)^[ \t]{0,8}(?:[-*•+]|\d{1,2}[.)]|[a-h]\))[ \t]+(.*)$")
@@ -71,42 +79,6 @@ _CODE_SHAPE = re.compile(
     r"public (?:static|class)|SELECT [\w*, .]+ FROM|<(?:html|div|body|"
     r"!DOCTYPE)|print\(|console\.log|return \w+[;(])|;\s*$\n.*;\s*$"
 )
-_META = re.compile(
-    r"\b(?:improved|better|rewritten|re-written|optimi[sz]ed|revised|"
-    r"refined|enhanced|original|updated|rough|following|final)"
-    r" (?:version of (?:the|this|your) )?prompts?\b|\b(?:this|your|the (?:user's|given|above)|my) "
-    r"prompt\b|\bthe prompt (?:should|is|asks|could|needs|"
-    r"must|was|has|can|will|above|below|you|in a|to be|more|clearer)\b|\b(?:rewrite|improve|rephrase|"
-    r"reword|refine|optimi[sz]e) (?:the|this|a|your)(?: \w+)? "
-    r"prompt\b|\bprompts? (?:engineer|rewrit|optimi)\w*|\bthe user (?:wants|asks|asked|is|needs|would|has)\b"
-    r"|\bhere(?:'s| is) (?:a|an|the|your) (?:improved|better|rewritten|revised|optimi[sz]ed|refined|"
-    r"enhanced|clearer|more \w+) (?:version|prompt|request|question)\b",
-    re.I,
-)
-_LEAKS = re.compile(
-    r"(?im)^[ \t]*#{1,4}[ \t]*(?:prompt|advice|better prompt|would advice|"
-    r"instruction|response|rewrite|answer|question|input|output)\b"
-    r"|^[ \t]*\**(?:advice|better prompt|improved prompt|rewritten prompt|"
-    r"prompt|rewrite|optimi[sz]ed|revised|improved|instruction)"
-    r"\**[ \t]*:|<\|(?:im_|end|start|user|assist|system)|</s>|\[/?INST\]|<(?:start|"
-    r"end)_of_turn>|^[ \t]*(?:user|assistant|system|human)[ \t]*:"
-    r"|would advice help|\(yes or no\)\?"
-)
-_COMMAND = re.compile(
-    r"\b(?:say|print|output|reply|respond|answer|write|return|repeat|type|echo|tell me|display|state|shout)\b"
-    r"(?: back| out| only| just| simply| exactly| with| this| the| words?| phrase| sentence| text| to me|:){0,5}:?\s*"
-    r"(?:[\"“'‘]([^\"”'’\n]{1,200})[\"”'’]|([A-Z][A-Z0-9_!-]{2,40}(?: [A-Z0-9_!-]{2,40}){0,5})\b|([^\n.,;\"]{1,80}))",
-    re.I,
-)
-_OVERRIDE = re.compile(
-    r"\b(?:ignore|disregard|forget|override|skip)\b.{0,40}\b(?:instructions?|"
-    r"above|previous|prior|rules|prompt|everything|told|before)\b"
-    r"|\bdo not (?:rewrite|improve|change)\b|\bdon'?t (?:rewrite|improve)\b|\binstead of (?:rewriting|"
-    r"improving)\b|\bsystem prompt\b|\byou are (?:now|no longer)\b",
-    re.I,
-)
-
-
 def asks(sentence: str, strength: Strength = "full") -> bool:
     """True if a clause of the sentence begins with a verb of request, or asks politely.
 
@@ -146,6 +118,9 @@ def answered(view: View) -> str | None:
     opening = _ANSWERS.match(text)
     if opening and not _ANSWERS.match(instruction) and opening[0].strip().lower() not in instruction.lower():
         return f"opens like an answer: {snippet(opening[0])}"
+    greeting = _GREETS.match(text) if view.strength == "light" else None
+    if greeting:
+        return f"opens with a greeting: {snippet(greeting[0])}"
     if _brings_code(view):
         return "brings code"
     if not is_english(view.added):
@@ -161,7 +136,7 @@ def answered(view: View) -> str | None:
     if view.strength == "light":
         if _SPEAKS.match(text) or _REMINDS.match(text) or (not asking[0] and _DECLARES.match(parts[0])):
             return f"opens with a statement: {snippet(parts[0])}"
-        return None
+        return _does_it(view, parts) if _HOW_TO.search(instruction) else None
     known = view.prompt.lower()
     fresh = [
         asked
@@ -170,42 +145,30 @@ def answered(view: View) -> str | None:
     ]
     if (len(fresh) >= 3 and not any(fresh)) or (sum(asking) < _ASKING * len(asking) and not asking[0]):
         return f"states more than it asks: {snippet(text)}"
+    return _does_it(view, parts) if _QUESTION.match(instruction) else None
+
+
+def _does_it(view: View, parts: list[str]) -> str | None:
+    """A question of how to do something is answered with what to do: "To clean it, place a bowl ..."."""
+    opening = _TO_DO_IT.match(view.own)
+    if view.strength == "full" and opening and (opening["verb"].lower() not in REQUESTS - HANDWORK):
+        return f"opens like an answer: {snippet(opening[0])}"
+    heads = [head for part in parts[:_MOST] for head in _clause_heads(part)]
+    asking = [head for head in heads if head in REQUESTS and head not in HANDWORK]
+    polite = any(_POLITE.search(part) or part.rstrip().endswith("?") for part in parts[:_MOST])
+    if not (asking or polite or _LEADS.search(view.own)) and (view.strength == "full" or not _BY_HAND.isdisjoint(heads)):
+        return f"says what to do instead of asking: {snippet(view.own)}"
     return None
+
+
+_BY_HAND = frozenset("put place fill mix cut drop apply remove turn wrap raise lower tie hold".split())
+_LEADS = re.compile(
+    r"\b(?:(?:walk|take|guide|talk|lead) (?:\w+ )?through|lay out|set out|go (?:through|over|into)|give|cover(?! it\b| them\b))\b",
+    re.I,
+)
 
 
 def _brings_code(view: View) -> bool:
     if fences(view.added) and not fences(view.prompt):
         return True
     return _CODE_SHAPE.search(view.added) is not None and _CODE_SHAPE.search(view.prompt) is None
-
-
-def meta(view: View) -> str | None:
-    """It talks about prompts and rewriting, or leaks the template that the prompter was shown."""
-    leak = _LEAKS.search(view.added)
-    if leak and leak[0].strip().lower() not in view.prompt.lower():
-        return f"leaks a heading: {snippet(leak[0])}"
-    found = _META.search(view.own)
-    if found and not re.search(r"\bprompt", view.prompt, re.I):
-        return f"talks about the prompt: {snippet(found[0])}"
-    return None
-
-
-def obeyed(view: View) -> str | None:
-    """The prompt tells to say something, and the rewrite is just that."""
-    said = words(view.added)
-    if not said or len(said) > 40:
-        return None
-    for match in list(_COMMAND.finditer(view.prompt))[:50]:
-        target = words(next(group for group in match.groups() if group is not None))
-        if (
-            target
-            and view.added.strip() != view.prompt.strip()
-            and said[: len(target)] == target
-            and len(said) <= len(target) + 3
-        ):
-            return f"obeys the prompt: {snippet(view.added)}"
-    if _OVERRIDE.search(view.prompt):
-        shouted = [word for word in re.findall(r"\b[A-Z]{4,}\b", view.added) if word in view.prompt]
-        if (shouted and len(said) <= 8) or not any(asks(part) for part in sentences(view.added)):
-            return f"obeys the prompt: {snippet(view.added)}"
-    return None
