@@ -17,7 +17,8 @@ in one line what is wrong, or None. None of them raises on any text.
 
 from __future__ import annotations
 
-from promptlift.guard.content import drift, invented, language, literal
+from promptlift.guard.content import drift, language, literal
+from promptlift.guard.invention import invented
 from promptlift.guard.limits import conflict
 from promptlift.guard.rewriter import meta, obeyed
 from promptlift.guard.shape import degenerate, length

@@ -44,7 +44,8 @@ _BRIEF = re.compile(
 )
 _NEGATED = re.compile(
     r"(?:\b(?:no|not|never|without|don'?t|do not|avoid\w*|skip|leave out|leaving out|instead of|rather than|nothing|"
-    r"omit|drop|neither|nor|stop|free of|replac\w+|block\w*|ban\w*|substitut\w+ for|alternatives? to|other than|except)\b[^.;]{0,60}?)$",
+    r"omit|drop|neither|nor|stop|free of|replac\w+|block\w*|ban\w*|substitut\w+ for|alternatives? to|other than|"
+    r"except)\b[^.;]{0,60}?)$",
     re.I,
 )
 _NEGATED_AFTER = re.compile(r"[- ]?(?:free|less)\b|[^.,;]{0,20}\b(?:out|off|away|block(?:ed)?|banned|aside)\b", re.I)
@@ -53,16 +54,20 @@ _MORE = {
     "an explanation": r"\b(?:explain\w*|explanations?|reasons?|reasoning|why|background|context|justif\w+|how it works|"
     r"elaborat\w+|because)\b",
     "steps": r"\b(?:steps?|step[- ]by[- ]step|walk (?:me )?through|show (?:your|the) work\w*)\b",
-    "detail": r"\b(?:in (?:more )?(?:depth|detail)|detailed|thorough\w*|comprehensive\w*|in full|at length|longer|expand|"
-    r"long)\b",
+    "detail": r"\b(?:in (?:more )?(?:depth|detail)|detailed|thorough\w*|comprehensive\w*|in full|at length|longer|"
+    r"expand|long)\b",
     "a list": r"\b(?:lists?|bullets?|bullet points?|numbered|tables?|headings?|sections?|pros and cons|advantages|"
     r"options|tips)\b",
     "paragraphs": r"\b(?:paragraphs?|essay|introduction and|conclusion|several sentences)\b",
     "comparison": r"\b(?:compare|comparison|contrast|alternatives?|discuss|both sides)\b",
 }
-_TOLD = r"\b(?:describ(?:e|ing)|outline|cover|walk (?:me )?through|go (?:into|over)|elaborate|history of|mention|features)\b"
+_TOLD = (
+    r"\b(?:describ(?:e|ing)|outline|cover|walk (?:me )?through|go (?:into|over)|elaborate|history of|mention|"
+    r"features)\b"
+)
 _ITEM = (
-    r"options?|ideas?|suggestions?|items?|names?|tips?|ways?|choices?|alternatives?|recipes?|titles?|facts?|questions?|"
+    r"options?|ideas?|suggestions?|items?|names?|tips?|ways?|choices?|alternatives?|recipes?|titles?|facts?|"
+    r"questions?|"
     r"activities|books?|movies|films|songs?|slogans?|jokes?|reasons?|places|words|versions?"
 )
 _SOME = r"give(?: me)?|list|name|suggest|tell me|write|offer|provide|recommend|come up with|show(?: me)?|share|propose"
@@ -81,8 +86,10 @@ _RULED_OUT = re.compile(
     r"(?P<things> [\w'-]+(?: [\w'-]+)?(?:(?:,? (?:or|and|nor) (?:no )?|, )[\w'-]+){0,2})",
     re.I,
 )
-_HAS_NONE = frozenset("have had has got there's is was with there say says said answer yes or are there're be".split())
-_FREE = re.compile(r"\b(?P<thing>nut|dairy|gluten|meat|egg|sugar|lactose|alcohol|oven|recursion|loop)[- ](?:free|less)\b", re.I)
+_HAS_NONE = frozenset("have had has got there's is was there say says said answer yes or are there're be".split())
+_FREE = re.compile(
+    r"\b(?P<thing>nut|dairy|gluten|meat|egg|sugar|lactose|alcohol|oven|recursion|loop)[- ](?:free|less)\b", re.I
+)
 _DIET = re.compile(r"\b(?P<thing>vegan|vegetarian)\b(?! (?:or|and) )", re.I)
 _VAGUE = frozenset(
     """experience idea ideas more less fewer longer money budget time problem problems need needs reason matter one way

@@ -9,7 +9,9 @@ from promptlift.guard.view import View, sentences, snippet, words
 from promptlift.guard.vocabulary import STOP
 from promptlift.guard.voice import asks
 
-_BETTER = r"improved|better|rewritten|re-written|optimi[sz]ed|revised|refined|enhanced|clearer|updated|reworded|polished"
+_BETTER = (
+    r"improved|better|rewritten|re-written|optimi[sz]ed|revised|refined|enhanced|clearer|updated|reworded|polished"
+)
 _META = re.compile(
     rf"\b(?:{_BETTER}|original|rough|following|final|new)(?: version of (?:the|this|your))? prompts?\b|"
     r"\b(?:this|your|the (?:user's|given|above)|my) prompt\b|"
@@ -27,29 +29,39 @@ _TALK = re.compile(
     rf"\b(?:than|unlike) the (?P<key2>original)(?: {_VERSION})?(?:[.,;!]| because| by| since|$)|"
     rf"\bthe original (?P<key3>{_VERSION}) (?:was|is|did|lacks|lacked|asks|asked|does|had|has)\b|"
     rf"\bthe (?:{_BETTER}) (?P<key4>{_VERSION})\b(?: (?:is|asks|now|adds|should|would)|:)|"
-    r"\bi(?:'ve|’ve| have)? (?:just )?(?P<key5>added|rewritten|rewrote|reworded|rephrased|clarified|improved|expanded) "
+    r"\bi(?:'ve|’ve| have)? (?:just )?(?P<key5>added|rewritten|rewrote|reworded|rephrased|clarified|improved|"
+    r"expanded) "
     r"(?:the|this|your|some|it|a|more|detail)\b|"
-    r"\bthe (?P<key6>question|request) (?:is|was|seems) (?:too |very |quite |a bit )?(?:vague|unclear|clear|broad|short|"
+    r"\bthe (?P<key6>question|request) (?:is|was|seems) (?:too |very |quite |a bit )?(?:vague|unclear|clear|broad|"
+    r"short|"
     r"ambiguous|fine|good|already|incomplete)|"
-    r"\bthe (?P<key7>question|request|query) (?:should|could|can|needs to|must) be (?:more|made|clear\w*|improved|re\w+|"
+    r"\bthe (?P<key7>question|request|query) (?:should|could|can|needs to|must) be (?:more|made|clear\w*|improved|"
+    r"re\w+|"
     r"specif\w*|expanded)|"
     r"\b(?:changes made|what (?:i|was) changed)\b(?P<key8>)|\b(?P<key9>advice|addition|sentence) to (?:add|append)\b|"
     r"\bno (?P<key10>changes?|advice|addition|rewrite|rewriting) (?:is |are )?(?:needed|required|necessary)\b|"
     r"\b(?:making|makes|make) (?:it|the request|the question) (?P<key11>clearer|more specific) (?:for|to) "
-    r"(?:the )?(?:model|ai|assistant|llm)\b",
+    r"(?:the )?(?:model|ai|assistant|llm)\b|"
+    r"\bto (?:improve|clarify|refine|strengthen) (?:this|the|your) (?P<key12>request|question|query|wording)\b",
     re.I,
 )
 _SELF = re.compile(
-    r"\bi(?:'m|’m| am) (?:the|a|an|your|just an?) (?:\w+ )?(?:re-?writer|prompter|improver|optimi[sz]er|assistant|ai\b|"
-    r"language model)|\bmy (?:instructions|system prompt|rules) (?:are|is|say|tell)\b|\bas (?:the|a) (?:prompt )?re-?writer\b|"
-    r"\A\W*(?:you|i) (?:add|append|rewrite|improve|optimi[sz]e|write) (?:one|a|an|the|each|every|this|short|rough|user\w*|"
-    r"prompts?)\b",
+    r"\bi(?:'m|’m| am) (?:the|a|an|your|just an?) (?:\w+ )?(?:re-?writer|prompter|improver|optimi[sz]er|assistant|"
+    r"ai\b|"
+    r"language model)|\bmy (?:instructions|system prompt|rules) (?:are|is|say|tell)\b|\bas (?:the|"
+    r"a) (?:prompt )?re-?writer\b|"
+    r"\A\W*(?:you|i) (?:add|append|rewrite|improve|optimi[sz]e|write) (?:one|a|an|the|each|every|this|short|rough|"
+    r"user\w*|"
+    r"prompts?)\b|\b(?:to|answer|answering|improve|rewrite|of) the prompt\b",
     re.I,
 )
 _LABELS = (
-    r"advice|additions?|added(?: (?:advice|sentence|text|line))?|suggestions?|strength|better prompt|would advice|"
-    r"(?:improved|rewritten|revised|optimi[sz]ed|final|new|original|enhanced|light|full)(?: (?:prompt|version|request|"
-    r"question|rewrite|rewriting|advice))?|prompt|rewrite|rewriting|rewritten|optimi[sz]ed|revised|improved|instructions?"
+    r"advice|additions?|added(?: (?:advice|sentence|text|line|detail|instruction|request)s?)?|suggestions?|"
+    r"strength|better prompt|would advice|"
+    r"(?:improved|rewritten|revised|optimi[sz]ed|final|new|original|enhanced|light|full)(?: (?:prompt|version|"
+    r"request|"
+    r"question|rewrite|rewriting|advice))?|prompt|rewrite|rewriting|rewritten|optimi[sz]ed|revised|improved|"
+    r"instructions?"
 )
 _LEAKS = re.compile(
     rf"^[ \t]*#{{1,6}}[ \t]*(?:{_LABELS}|response|answer|question|input|output|user|system|assistant)\b|"
@@ -71,22 +83,27 @@ _COMMAND = re.compile(
     re.I,
 )
 _OVERRIDE = re.compile(
-    r"\b(?:ignore|disregard|forget|override|skip)\b.{0,40}\b(?:instructions?|above|previous|prior|rules|prompt|everything|"
-    r"told|before|improving|rewriting|guidelines)\b|\bdo not (?:rewrite|improve|change)\b|\bdon'?t (?:rewrite|improve)\b|"
+    r"\b(?:ignore|disregard|forget|override|skip)\b.{0,40}\b(?:instructions?|above|previous|prior|rules|prompt|"
+    r"everything|"
+    r"told|before|improving|rewriting|guidelines)\b|\bdo not (?:rewrite|improve|change)\b|\bdon'?t (?:rewrite|"
+    r"improve)\b|"
     r"\binstead of (?:rewriting|improving)\b|\bsystem prompt\b|\byou are (?:now|no longer)\b",
     re.I,
 )
 # The prompt speaks to whoever rewrites it.
 _TO_REWRITER = re.compile(
     r"\b(?:prompt[- ])?(?:re-?writer|improver|optimi[sz]er|enhancer|prompter|promptlift)\b|"
-    r"\b(?:when|while|before|after|as|instead of) (?:you )?(?:re-?writ|improv|add|append|optimi|rephras)\w* (?:this|it|your|the|"
+    r"\b(?:when|while|before|after|as|instead of) (?:you )?(?:re-?writ|improv|add|append|optimi|rephras)\w* (?:this|"
+    r"it|your|the|"
     r"my|any)\b|\b(?:in|to|with|at the end of) your (?:addition|rewrite|rewriting|advice|sentence|version)\b|"
     r"\b(?:note|message|instructions?) (?:to|for) (?:the |any |all )?(?:ai|llm|rewriter|model|assistant|bot)s?\b",
     re.I,
 )
 _TOLD_TO = re.compile(
-    r"\b(?:say|print|output|reply|respond|answer|write|return|repeat|append|add|include|insert|mention|put|begin with|"
-    r"start with|end with|claim|state|recommend|tell \w+(?: \w+)? (?:to|that)|ask \w+(?: \w+)? to|make sure (?:it|to)|"
+    r"\b(?:say|print|output|reply|respond|answer|write|return|repeat|append|add|include|insert|mention|put|"
+    r"begin with|"
+    r"start with|end with|claim|state|recommend|tell \w+(?: \w+)? (?:to|that)|ask \w+(?: \w+)? to|make sure (?:it|"
+    r"to)|"
     r"demand|insist)\b(?P<said>[^\n.;\"]{1,160})",
     re.I,
 )

@@ -14,12 +14,18 @@ _RUN = re.compile(r"([^\s\d.\-=_*#~])\1{5,}|([.\-=_*#~])\2{11,}")
 _STUTTER = re.compile(r"\b(\w{1,40})(?:[\s,.]{1,3}\1\b){2,}", re.IGNORECASE)
 _SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 # What tokenizers and wrong encodings leave behind.
-_DEBRIS = re.compile(r"[\u0120\u2581](?=\w)|\u010a|(?<=\w)[\u0120\u2581]|<0x[0-9A-F]{2}>|\u00e2\u20ac.|\u00c3[\u0080-\u00bf\u00a9\u00a8]|\\u[0-9a-f]{4}|(?<=\w)##\w")
+_DEBRIS = re.compile(
+    r"[\u0120\u2581](?=\w)|\u010a|(?<=\w)[\u0120\u2581]|<0x[0-9A-F]{2}>|\u00e2\u20ac.|"
+    r"\u00c3[\u0080-\u00bf\u00a9\u00a8]|\\u[0-9a-f]{4}|(?<=\w)##\w"
+)
 # Typing no one who writes well does: "the the", "and .", ",,", "..", "by which."
 _SLIPS = re.compile(
-    r"\b(?P<twice>the|an?|and|or|of|to|for|with|from|by|as|your|their|then|about|into|which|each|it|be|at|how)\s(?P=twice)\b"
-    r"|\b(?:the|an?|your|my) ?[,;!?](?=\s|$)|\b(?:the|an|and|or|your|my|because|than|into) ?\.(?=\s|$)|,\s?,|(?<![.…])\.\.(?!\.)(?=\s|$)|\s[.,](?=\s|$)"
-    r"|\b(?:by|of|with|for|in|to|from|at) (?:which|whom|whose|that|the)[.!?]*$|;\s?[,;]|,\s?[.;](?=\s|$)"
+    r"\b(?P<twice>the|an?|and|or|of|to|for|with|from|by|as|your|their|then|about|into|which|each|it|be|at|"
+    r"how)\s(?P=twice)\b"
+    r"|\b(?:the|an?|your|my) ?[,;!?](?=\s|$)|\b(?:the|an|and|or|your|my|because|than|into) ?\.(?=\s|$)|,\s?,|"
+    r"(?<![.…])\.\.(?!\.)(?=\s|$)|\s[.,](?=\s|$)"
+    r"|\b(?:by|of|with|for|in|to|from|at) (?:which|whom|whose|that|the)[.!?]*$|\b(?:examples?|sort|kind|part|form|"
+    r"use) of[.!?]*$|;\s?[,;]|,\s?[.;](?=\s|$)"
 )
 _BROKEN = re.compile("[\ufffd\ufffe\uffff\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]")
 _DANGLING = frozenset(

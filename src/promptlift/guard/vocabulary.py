@@ -4,36 +4,38 @@ from __future__ import annotations
 
 REQUESTS = frozenset(
     """give say use write keep start begin put name answer state list open go explain make speak choose take let stay
-    add tell define show recommend describe end number follow compare treat thank pick return finish mention include
-    close group decide order check replace cover leave label reply offer suggest split lay lead skip break repeat
-    ask apologise apologize weigh judge look have point provide greet address invent tie mark arrange find call
-    restate retell connect welcome admit praise announce discuss handle quote respond imagine sympathize sympathise
-    play swap confirm avoid catch divide save count run propose walk warn plan set argue pair place fill comfort
-    support calculate solve work help rewrite summarise summarize create design build draft act read estimate prove
-    outline turn compose brainstorm pretend sum share sort distinguish comment conclude bring vary continue match
-    improve correct evaluate refuse separate react revise convince concede contrast introduce present analyse
-    analyze assess translate convert identify extract classify generate produce craft develop prepare organise
-    organize structure format limit focus highlight illustrate demonstrate clarify simplify elaborate discuss
-    explore examine review debug fix refactor implement optimise optimize edit proofread paraphrase rephrase shorten
-    expand polish report note ensure assume consider remember think address don't do be please stick limit aim trace
-    cite avoid stop invite note rank rate summarize teach narrate portray depict capture paint balance link relate
-    weave drop mix spell base talk groan shout solve lean apply assign aim lower guide raise rant coax preserve carry
-    scold develop tighten trim soften sharpen recount emphasise emphasize stress favour favor prioritise prioritize
-    reassure encourage persuade urge motivate inspire entertain evoke conjure unpack delve dive touch reflect ponder
-    advise coach tailor adapt adjust customise customize personalise personalize retain maintain respect mirror mimic
-    imitate echo annotate escalate alternate wrap reveal commentate rework concentrate condense merge blend contextualize
-    contextualise recap restructure reorder rearrange reformat spot flag detail itemise itemize enumerate categorise
-    categorize classify map throw come roast tease interpret infer verify validate double-check hint swap sketch
-    situate ground anchor address acknowledge honour honor invite celebrate criticise criticize critique deliver
-    devise dig examine factor feature follow frame generalise hook immerse incorporate integrate lay link narrow"""
+    add tell define show recommend describe end number follow compare treat thank pick return finish mention
+    include close group decide order check replace cover leave label reply offer suggest split lay lead skip
+    break repeat ask apologise apologize weigh judge look have point provide greet address invent tie mark
+    arrange find call restate retell connect welcome admit praise announce discuss handle quote respond imagine
+    sympathize sympathise play swap confirm avoid catch divide save count run propose walk warn plan set argue
+    pair place fill comfort support calculate solve work help rewrite summarise summarize create design build
+    draft act read estimate prove outline turn compose brainstorm pretend sum share sort distinguish comment
+    conclude bring vary continue match improve correct evaluate refuse separate react revise convince concede
+    contrast introduce present analyse analyze assess translate convert identify extract classify generate
+    produce craft develop prepare organise organize structure format limit focus highlight illustrate
+    demonstrate clarify simplify elaborate explore examine review debug fix refactor implement optimise optimize
+    edit proofread paraphrase rephrase shorten expand polish report note ensure assume consider remember think
+    don't do be please stick aim trace cite stop invite rank rate teach narrate portray depict capture paint
+    balance link relate weave drop mix spell base talk groan shout lean apply assign lower guide raise rant coax
+    preserve carry scold tighten trim soften sharpen recount emphasise emphasize stress favour favor prioritise
+    prioritize reassure encourage persuade urge motivate inspire entertain evoke conjure unpack delve dive touch
+    reflect ponder advise coach tailor adapt adjust customise customize personalise personalize retain maintain
+    respect mirror mimic imitate echo annotate escalate alternate wrap reveal commentate rework concentrate
+    condense merge blend contextualize contextualise recap restructure reorder rearrange reformat spot flag
+    detail itemise itemize enumerate categorise categorize map throw come roast tease interpret infer verify
+    validate double-check hint sketch situate ground anchor acknowledge honour honor celebrate criticise
+    criticize critique deliver devise dig factor feature frame generalise hook immerse incorporate integrate
+    narrow"""
     .split()
 )  # fmt: skip
 
 # Those of them that an answer to "how do I ..." is as likely to begin with: no sign of asking there.
 HANDWORK = frozenset(
-    """put take place fill cover set turn mix leave lay hold check drop arrange cut save run keep use stop try start begin
-    open close order pick pair walk play add apply avoid replace repeat move go let stay be lower raise wrap blend
-    spot cook visit remember don't do remove count weigh tie link throw come end lean fix thank please"""
+    """put take place fill cover set turn mix leave lay hold check drop arrange cut save run keep use stop try start
+    begin open close order pick pair walk play add apply avoid replace repeat move go let stay be lower raise
+    wrap blend spot cook visit remember don't do remove count weigh tie link throw come end lean fix thank
+    please"""
     .split()
 )  # fmt: skip
 
@@ -76,11 +78,12 @@ COMMON_NAMES = frozenset(
 # Names that a prompt about code may well be answered with, though it names none.
 TECH_NAMES = frozenset(
     """python javascript typescript java node.js node react excel android windows linux macos mac ios postgresql
-    postgres mysql sqlite mongodb redis docker git github bash powershell html5 pandas numpy dataframe flask django
-    fastapi express google sheets chrome firefox safari c c++ go rust php ruby vba lua http https rest json react vue
-    angular svelte next.js nuxt tailwind bootstrap jquery webpack vite npm yarn kubernetes terraform ansible aws azure gcp
-    pytest jest kotlin swift dart flutter scala perl matlab julia graphql graph postman vscode vs code jupyter spark hadoop
-    kafka nginx apache spring laravel rails wordpress iphone ipad macbook samsung outlook gmail word powerpoint""".split()
+    postgres mysql sqlite mongodb redis docker git github bash powershell html5 pandas numpy dataframe flask
+    django fastapi express google sheets chrome firefox safari c c++ go rust php ruby vba lua http https rest
+    json vue angular svelte next.js nuxt tailwind bootstrap jquery webpack vite npm yarn kubernetes terraform
+    ansible aws azure gcp pytest jest kotlin swift dart flutter scala perl matlab julia graphql graph postman
+    vscode vs code jupyter spark hadoop kafka nginx apache spring laravel rails wordpress iphone ipad macbook
+    samsung outlook gmail word powerpoint""".split()
 )  # fmt: skip
 
 # Artefacts: what a word in the addition asks for, and what in the prompt makes that a fitting request.
@@ -174,47 +177,50 @@ ARTEFACTS: dict[str, tuple[str, str]] = {
 # the light rewrites of 751 pairs brought along on two topics or more, and some added by hand.
 ADVICE_STEMS = frozenset(
     """accura act action activ activi actual add addres admit advant advic advis afterw agains agre alon aloud alread
-    altern amount analog animal annoy answ answer apart apolog appear approa argu argume arrang arriva ask aspect
-    assum assump audien avoid backgr bad begin beginn behind belong benefi besid big block body book br bracke break
-    breakf brief broken budget build bullet buy calcul call calm case casual catch catego caus certai chang charac
-    check child choic choos claim clas claus clean clear clos clu clue code cold column com come comfor comman
-    commen common compar compla comple compon comput concep concis conclu concre confir connec conseq contac contex
-    contra convin cook copy core correc cost count courte cov cover criter cue curiou custom cut dai dat data date
-    day deadli debat decid decisi defin defini dela demand depend descri deserv desk detail dialog diff differ dinn
-    direct disadv disagr discus dish distan divisi doctor draw drawba dry dur duty ear easies easy effect effort
-    elemen emotio empt end engag enjo equal error event everyd eviden exact exampl excit excus exit expect experi
-    expert explai explan extra eye fact fail fair fall fast favour featur feel field figur fil file fill final find
-    finish firm first- fit five fix flow follow formal format formul found four fresh friend full funn funnie gain
-    gam game gap gent gentl giv given goe greet group grow gues guest guid habit hand handl happen hard hardes head
-    hear help helpfu hidden hint histor hold home honest hook hope househ html humour hurt idea illnes imag imager
-    imagin import improv includ ingred input insid instea instru intere introd invent invit item itself jargon job
-    joke judg keep kept key kind know label langua law lawy lay lead learn leav led left length lett lie life light
-    like limit lin line link list liv live local look los lov lunch made-u main mark match matt matter mean meet
-    memb memor memora mentio messag metaph method mind minut mis miss mistak mix moment mone mood morn mov move
-    moveme multip nam name natura near need new next night none normal not notic numb number object off often old
-    one-li one-se open opinio option ord ordina origin outlin outsid overvi own page paragr parent part partic path
-    pay paymen per person perspe phras pick pictur piec plac plain plan plant play playfu plot point polit polite
-    popula positi possib practi prais prepar preven previe pric print priz proble proces profes proof proud prov pun
-    puzzl qualit questi quick quicke quiet quot rain rath reach read real realis reason recomm redo refus releva
+    altern amount analog animal annoy answ answer apart apolog appear approa argu argume arrang arriva ask
+    aspect assum assump audien avoid backgr bad begin beginn behind belong benefi besid big block body book br
+    bracke break breakf brief broken budget build bullet buy calcul call calm case casual catch catego caus
+    certai chang charac check child choic choos claim clas claus clean clear clos clu clue code cold column com
+    come comfor comman commen common compar compla comple compon comput concep concis conclu concre confir
+    connec conseq contac contex contra convin cook copy core correc cost count courte cov cover criter cue
+    curiou custom cut dai dat data date day deadli debat decid decisi defin defini dela demand depend descri
+    deserv desk detail dialog diff differ dinn direct disadv disagr discus dish distan divisi doctor draw drawba
+    dry dur duty ear easies easy effect effort elemen emotio empt end engag enjo equal error event everyd eviden
+    exact exampl excit excus exit expect experi expert explai explan extra eye fact fail fair fall fast favour
+    featur feel field figur fil file fill final find finish firm first- fit five fix flow follow formal format
+    formul found four fresh friend full funn funnie gain gam game gap gent gentl giv given goe greet group grow
+    gues guest guid habit hand handl happen hard hardes head hear help helpfu hidden hint histor hold home
+    honest hook hope househ html humour hurt idea illnes imag imager imagin import improv includ ingred input
+    insid instea instru intere introd invent invit item itself jargon job joke judg keep kept key kind know
+    label langua law lawy lay lead learn leav led left length lett lie life light like limit lin line link list
+    liv live local look los lov lunch made-u main mark match matt matter mean meet memb memor memora mentio
+    messag metaph method mind minut mis miss mistak mix moment mone mood morn mov move moveme multip nam name
+    natura near need new next night none normal not notic numb number object off often old one-li one-se open
+    opinio option ord ordina origin outlin outsid overvi own page paragr parent part partic path pay paymen per
+    person perspe phras pick pictur piec plac plain plan plant play playfu plot point polit polite popula positi
+    possib practi prais prepar preven previe pric print priz proble proces profes proof proud prov pun puzzl
+    qualit questi quick quicke quiet quot rain rath reach read real realis reason recomm redo refus releva
     remain rememb rep repeat replac reques rescu resour respon rest result retell return rewrit rhym rhythm ride
-    risk riskie role rough row rul rule run runn runnab safe safest safet sampl sav save say scen schedu script seat
-    second sectio see send sens senten separa seriou set-up sett settl setup severa shar shop short show sid side
-    sight sign silent simila simp simpl simple singl situat six skip sleep slip slow slowes small smell soft solv
-    sound sourc spac speak specia specif speech spoken stag stand start stat statem stay step stop stopp stor straig
-    strang strate strong struct stud studen styl subjec sugges suit sum summar sunda suppor surpri switch tabl tak
-    take talk task techni tell tens tensio term test text theor think though thre throug tie tim time timeli tiny
-    tip titl togeth tomorr tone tool top topic total touch tr trac treat true turn typ type typica unchan unclea
-    unders unknow urgent use useful usual valu verb verdic vers versio view visit vivid voic wait walk warm warn wat
-    watch weak weakne wear week weigh went whatev wherev whol width win wise wish word work worr wors writ wrong
-    year zero depth develo var well-c plu provid explor justif affect angl reveal carefu cas app purpos free precis care
-    writte weav carr output rich even humor goal progre smooth worth protec diffic email anoth split feelin confid conver
-    sensor sincer streng fear relax dramat behav illust round weight wide trick focu distin unexpe tru twist paint rang
-    fitt condit equati afford spot past contai love gradua believ genuin swap gestur toward soluti warmth tast attent
-    respec earn repair placeh reader outcom immedi sessio materi propos saving fami routin flexib punch heartf witt rais
-    arguab misund requir untouc bring remov damag trigge settin scor confli involv updat likeli variet patter scal
-    textur surfac punchl secret joy forwar tempt encour lesson humoro counte excite presen clev plent vary trustw
-    appeal captur deep securi growth defend motiva cautio acros highli promis usag valid relati reassu troubl prid
-    atmosp aliv measur findin long-t especi recogn doubt relat persua harm warnin gentle tend suspen perfec bigges
-    energ downsi advent pressu real-l otherw larg powerf upbeat cheerf liveli guidan concer abstra pharma abstract concret
-    major reinfo inner outsid boss colour conten furth shift combin moral reacti balanc aim thorou seem""".split()
+    risk riskie role rough row rul rule run runn runnab safe safest safet sampl sav save say scen schedu script
+    seat second sectio see send sens senten separa seriou set-up sett settl setup severa shar shop short show
+    sid side sight sign silent simila simp simpl simple singl situat six skip sleep slip slow slowes small smell
+    soft solv sound sourc spac speak specia specif speech spoken stag stand start stat statem stay step stop
+    stopp stor straig strang strate strong struct stud studen styl subjec sugges suit sum summar sunda suppor
+    surpri switch tabl tak take talk task techni tell tens tensio term test text theor think though thre throug
+    tie tim time timeli tiny tip titl togeth tomorr tone tool top topic total touch tr trac treat true turn typ
+    type typica unchan unclea unders unknow urgent use useful usual valu verb verdic vers versio view visit
+    vivid voic wait walk warm warn wat watch weak weakne wear week weigh went whatev wherev whol width win wise
+    wish word work worr wors writ wrong year zero depth develo var well-c plu provid explor justif affect angl
+    reveal carefu cas app purpos free precis care writte weav carr output rich even humor goal progre smooth
+    worth protec diffic email anoth split feelin confid conver sensor sincer streng fear relax dramat behav
+    illust round weight wide trick focu distin unexpe tru twist paint rang fitt condit equati afford spot past
+    contai love gradua believ genuin swap gestur toward soluti warmth tast attent respec earn repair placeh
+    reader outcom immedi sessio materi propos saving fami routin flexib punch heartf witt rais arguab misund
+    requir untouc bring remov damag trigge settin scor confli involv updat likeli variet patter scal textur
+    surfac punchl secret joy forwar tempt encour lesson humoro counte excite presen clev plent vary trustw
+    appeal captur deep securi growth defend motiva cautio acros highli promis usag valid relati reassu troubl
+    prid atmosp aliv measur findin long-t especi recogn doubt relat persua harm warnin gentle tend suspen perfec
+    bigges energ downsi advent pressu real-l otherw larg powerf upbeat cheerf liveli guidan concer abstra pharma
+    abstract concret major reinfo inner boss colour conten furth shift combin moral reacti balanc aim thorou
+    seem""".split()
 )

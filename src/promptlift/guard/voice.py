@@ -15,7 +15,8 @@ _REFUSES = re.compile(
     r"(?:sorry,? but|an ai|just an ai|not able to|unable)\b"
     r"|\bi (?:can't|cannot|can not|won't|am unable to|do not|don't) "
     r"(?:help|assist|provide|fulfil\w*|comply|answer|do that|"
-    r"have access|have (?:personal|feelings|opinions))\b|\bi(?:'d| would) be (?:happy|glad) to\b|\bi hope this helps\b"
+    r"have access|have (?:personal|feelings|opinions))\b|\bi(?:'d| would) be (?:happy|glad) to\b|"
+    r"\bi hope this helps\b"
     r"|\blet me know if (?:you|there)\b|\bfeel free to ask\b|\bhappy to help\b|\bis there anything else\b",
     re.I,
 )
@@ -26,7 +27,8 @@ _ANSWERS = re.compile(
     r"(?:correct |right |short |final )?answer (?:is|to)|answer:|"
     r"in conclusion|to summari[sz]e,|in summary|in short,|once upon a time|it "
     r"was a dark|there (?:once )?(?:is|are|was|were|once)\b|"
-    r"dear (?!friend)[\w\[ ]{2,30},|subject:|title:|solution:|output:|response:|hi [\w\[ ]{2,20},|hello[,! ]|hey[,! ]|"
+    r"dear (?!friend)[\w\[ ]{2,30},|subject:|title:|solution:|output:|response:|hi [\w\[ ]{2,20},|hello[,! ]|"
+    r"hey[,! ]|"
     r"thank you for (?:your|asking|reaching)|thanks for (?:your|asking|reaching)|let me (?:explain|help|show|think)|"
     r"step 1\b|assistant:|\$?[\w ]{1,20} = [\d$])",
     re.I,
@@ -68,8 +70,12 @@ _QUESTION = re.compile(
     r"(?:how|what|whats|why|when|where|who|which|is|are|does|do|can|could|should|will|best way|ways? to)\b",
     re.I,
 )
-_HOW_TO = re.compile(r"\bhow (?:do|can|should|to|would|could)\b|\b(?:best|easiest|good) ways? to\b|\b(?:steps|ways) to\b", re.I)
-_TO_DO_IT = re.compile(r"\W*(?:to|for|if you want to|in order to) [^.?!,\n]{3,80}, (?:[a-z]+ly )?(?P<verb>[a-z']+)", re.I)
+_HOW_TO = re.compile(
+    r"\bhow (?:do|can|should|to|would|could)\b|\b(?:best|easiest|good) ways? to\b|\b(?:steps|ways) to\b", re.I
+)
+_TO_DO_IT = re.compile(
+    r"\W*(?:to|for|if you want to|in order to) [^.?!,\n]{3,80}, (?:[a-z]+ly )?(?P<verb>[a-z']+)", re.I
+)
 _ASKING = 0.15
 _MOST = 500
 _BULLET = re.compile(r"(?m)^[ \t]{0,8}(?:[-*•+]|\d{1,2}[.)]|[a-h]\))[ \t]+(.*)$")
@@ -79,6 +85,8 @@ _CODE_SHAPE = re.compile(
     r"public (?:static|class)|SELECT [\w*, .]+ FROM|<(?:html|div|body|"
     r"!DOCTYPE)|print\(|console\.log|return \w+[;(])|;\s*$\n.*;\s*$"
 )
+
+
 def asks(sentence: str, strength: Strength = "full") -> bool:
     """True if a clause of the sentence begins with a verb of request, or asks politely.
 
@@ -156,14 +164,17 @@ def _does_it(view: View, parts: list[str]) -> str | None:
     heads = [head for part in parts[:_MOST] for head in _clause_heads(part)]
     asking = [head for head in heads if head in REQUESTS and head not in HANDWORK]
     polite = any(_POLITE.search(part) or part.rstrip().endswith("?") for part in parts[:_MOST])
-    if not (asking or polite or _LEADS.search(view.own)) and (view.strength == "full" or not _BY_HAND.isdisjoint(heads)):
+    if not (asking or polite or _LEADS.search(view.own)) and (
+        view.strength == "full" or not _BY_HAND.isdisjoint(heads)
+    ):
         return f"says what to do instead of asking: {snippet(view.own)}"
     return None
 
 
 _BY_HAND = frozenset("put place fill mix cut drop apply remove turn wrap raise lower tie hold".split())
 _LEADS = re.compile(
-    r"\b(?:(?:walk|take|guide|talk|lead) (?:\w+ )?through|lay out|set out|go (?:through|over|into)|give|cover(?! it\b| them\b))\b",
+    r"\b(?:(?:walk|take|guide|talk|lead) (?:\w+ )?through|lay out|set out|go (?:through|over|into)|give|"
+    r"cover(?! it\b| them\b))\b",
     re.I,
 )
 
@@ -171,4 +182,5 @@ _LEADS = re.compile(
 def _brings_code(view: View) -> bool:
     if fences(view.added) and not fences(view.prompt):
         return True
-    return _CODE_SHAPE.search(view.added) is not None and _CODE_SHAPE.search(view.prompt) is None
+    found = _CODE_SHAPE.search(view.added)
+    return found is not None and _CODE_SHAPE.search(view.prompt) is None and found[0].strip() not in view.prompt
