@@ -97,6 +97,12 @@ def asks(sentence: str, strength: Strength = "full") -> bool:
     return any(word in REQUESTS for word in _clause_heads(sentence))
 
 
+def _truly_asks(item: str) -> bool:
+    """True if an item of a list asks; "turn off the phone" tells what to do."""
+    heads = _clause_heads(item)
+    return asks(item) and (not heads or heads[0] not in HANDWORK or any(head in REQUESTS - HANDWORK for head in heads))
+
+
 def _clause_heads(sentence: str) -> list[str]:
     """The words that begin a clause: after punctuation, a conjunction or "first"."""
     heads: list[str] = []
@@ -113,7 +119,7 @@ def _clause_heads(sentence: str) -> list[str]:
 
 
 _OPENERS = frozenset(
-    "and then but or so also first to not please finally next just only afterwards instead briefly always never".split()
+    "and then but or so also first not please finally next just only afterwards instead briefly always never".split()
 )
 
 
@@ -136,7 +142,11 @@ def answered(view: View) -> str | None:
     parts = sentences(text)
     items = [item for item in _BULLET.findall(text) if item.strip()]
     lead = re.split(r"(?m)^[ \t]{0,8}(?:[-*•+]|\d{1,2}[.)]|[a-h]\))[ \t]", text, maxsplit=1)[0]
-    if len(items) >= 3 and not any(asks(part) for part in sentences(lead)) and sum(map(asks, items)) < 0.5 * len(items):
+    if (
+        len(items) >= 3
+        and not any(asks(part) for part in sentences(lead))
+        and sum(map(_truly_asks, items)) < 0.5 * len(items)
+    ):
         return f"brings a list of {len(items)} items"
     asking = [asks(part, view.strength) for part in parts]
     if not any(asking):
