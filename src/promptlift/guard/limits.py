@@ -100,6 +100,9 @@ _VAGUE = frozenset(
 )
 _MOST = 100
 
+_BOUND = re.compile(r"\b(?:less|fewer|more) than|\bunder|\bat (?:most|least)|\bup to|\b(?:max|min)(?:imum)?\b", re.I)
+_EXACT = re.compile(r"\bexact(?:ly)?\s+(?:…|\d+)|\d+\s+exactly\b(?! as)", re.I)
+
 
 def conflict(view: View) -> str | None:
     """It asks for what an explicit limit of the prompt rules out, or (full) drops that limit."""
@@ -107,7 +110,7 @@ def conflict(view: View) -> str | None:
     for name, ban, request in BANS:
         if re.search(ban, prompt, re.I) and _asked(request, view.own):
             return f"asks for {name}, which the prompt rules out"
-    found = _banned_thing(view) or _other_count(view)
+    found = _banned_thing(view) or _other_count(view) or _exact(view)
     if found:
         return found
     limit = _tightest(prompt)
@@ -137,6 +140,14 @@ def _negated(text: str, match: re.Match[str]) -> bool:
     if match[0].lower().endswith("less") or _NEGATED_AFTER.match(text, match.end(), match.end() + 40):
         return True
     return _NEGATED.search(text[max(0, match.start() - 70) : match.start()]) is not None
+
+
+def _exact(view: View) -> str | None:
+    """The prompt sets a bound, and the addition makes an exact number of it."""
+    bound = _BOUND.search(view.instruction)
+    if bound and _EXACT.search(view.own) and not _EXACT.search(view.instruction):
+        return f"makes an exact number of {snippet(bound[0])!r}"
+    return None
 
 
 def _banned_thing(view: View) -> str | None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 
 from promptlift.guard.view import View, sentences, snippet, words
+from promptlift.guard.vocabulary import STOP
 
 _LIGHT_WORDS = (4, 60)
 _SHRINK, _SHRINK_FROM, _GROW = 0.6, 8, 150
@@ -102,12 +103,28 @@ def _loops(view: View, text: str) -> str | None:
         if count > max(1, before[part]) and part.count(" ") >= 3:
             return f"repeats a sentence: {snippet(part)}"
     found, known = words(text), words(view.prompt)
+    if view.strength == "light" and (echo := _echo(found, set(known))):
+        return f"says {echo!r} again and again"
     for size, limit in ((2, 4 if view.strength == "light" else 7), (3, 4), (4, 3), (7, 2)):
         grams = Counter(zip(*(found[start:] for start in range(size)), strict=False))
         old = Counter(zip(*(known[start:] for start in range(size)), strict=False))
         for gram, count in grams.items():
             if count >= limit and count > old[gram] + 1 and len(set(gram)) > 1 and not _DANGLING.issuperset(gram):
                 return f"repeats {snippet(' '.join(gram))!r} {count} times"
+    return None
+
+
+def _echo(found: list[str], known: set[str]) -> str | None:
+    """A content word of its own that comes back within four words, or stands there four times."""
+    seen: dict[str, list[int]] = {}
+    for at, word in enumerate(found):
+        if word not in STOP and word not in known and len(word) > 3 and word != "step":
+            seen.setdefault(word, []).append(at)
+    for word, places in seen.items():
+        pairs = [b - a for a, b in itertools.pairwise(places)]
+        # two apart is an idiom: "step by step", "word for word"
+        if len(places) > 3 or any(gap in (1, 3, 4) for gap in pairs):
+            return word
     return None
 
 

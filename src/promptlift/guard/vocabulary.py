@@ -91,7 +91,7 @@ ARTEFACTS: dict[str, tuple[str, str]] = {
     "code": (
         r"\b(?:(?<!dress )(?<!area )code(?! of)|python|javascript|java|"
         r"c\+\+|sql|html|css|regex|unit tests?|docstrings?|"
-        r"quer(?:y|ies)|pseudo-?code|import statements?|(?:helper|main) functions?|compil\w+|stack trace|schema)\b",
+        r"well-commented|runnable|quer(?:y|ies)|pseudo-?code|import statements?|(?:helper|main) functions?|compil\w+|stack trace|schema)\b",
         r"\b(?:cod(?:e|ing|ed)\w*|program\w*|python|py|java\w*|js|ts|"
         r"typescript|c\+\+|c#|rust|go|golang|php|ruby|perl|kotlin|"
         r"swift|sql|mysql|postgres\w*|sqlite|quer(?:y|ies)|databases?|db|"
@@ -170,6 +170,17 @@ ARTEFACTS: dict[str, tuple[str, str]] = {
         r"fanfic\w*|hero\w*|villain\w*|imagine|write|comic|sketch|skit|game|"
         r"creative|talk\w*|conversation\w*|chat|speak|speech|"
         r"essay|history|podcast|interview|thesis|about|read\w*|series|show)\b",
+    ),
+    "imagery": (
+        r"\b(?:sensory|rhythm|stanzas?|memorable (?:final|last|ending)|final (?:line|sentence)|"
+        r"plot twist|character's)\b",
+        r"\b(?:stor(?:y|ies)|tales?|fiction|novel\w*|poe(?:m|t|try|tic)\w*|verses?|songs?|lyrics?|raps?|ballad|ode|haiku\w*|"
+        r"limerick\w*|sonnet\w*|rhym\w*|riddle\w*|jokes?|scene\w*|scripts?|screenplay|dialog\w*|narrat\w*|monologue|diary|"
+        r"journal|legend|myth\w*|fairy|fable|imagine|pretend|act|role.?play\w*|play|you(?:'re| are) (?:a|an|the)|character\w*|"
+        r"write|describ\w*|descripti\w*|tell|paint\w*|draw\w*|image\w*|pictures?|photo\w*|create|compose|generate|"
+        r"creative|blog|posts?|review\w*|letters?|speech\w*|toast|essay|article|ads?|advert\w*|slogan\w*|caption\w*|"
+        r"tagline\w*|travel|trip|visit|tour|museum|film|movie|book|opening|ending|plot|twist|rewrite|rephrase|paraphrase|"
+        r"style|voice|game|character|twister|be (?:my|an?)|party|speech|what would|how would you|world|adventure|greeting|card|invit\w*)\b",
     ),
 }
 
