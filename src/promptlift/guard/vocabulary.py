@@ -110,7 +110,7 @@ ARTEFACTS: dict[str, tuple[str, str]] = {
         r"form|button|dialog|component|hook|state|unix|"
         r"refactor\w*|implement\w*|import|package|library|framework|fibonacci|"
         r"prime|palindrome|fizzbuzz|qr|password|scrap\w+)\b"
-        r"|[{}]|\w\(\w*\)|==|</",
+        r"|\bc\+\+|\bc#|\bsvg\b|[{}]|\w\(\w*\)|==|</",
     ),
     "poem": (
         r"\b(?:poems?|stanzas?|haikus?|sonnets?|limericks?|rhym(?:e|es|ing|"
