@@ -113,6 +113,10 @@ _VERBS = {
 }
 
 
+# "Give one course" where courses were asked for.
+_ONE = re.compile(r"\bone\s+(?P<thing>(?:[\w-]+,?\s+){0,4}?[\w-]+)(?=[.;]|,? (?:and|with|that|for|in|to|of)\b|$)", re.I)
+
+
 def other_task(view: View) -> str | None:
     """It asks for a task that is not the prompt's."""
     return _other_full(view) if view.strength == "full" else _other_light(view)
@@ -125,6 +129,11 @@ def fits(view: View) -> bool:
 
 def _other_light(view: View) -> str | None:
     prompt, own = view.prompt, view.own
+    asked = set(words(prompt))
+    for match in _ONE.finditer(own):
+        narrowed = [word for word in words(match["thing"]) if word not in asked and f"{word}s" in asked]
+        if narrowed:
+            return f"asks for one {narrowed[0]}, the prompt for several"
     for index, (task, advice) in enumerate(_TASKS):
         found = task.match(prompt)
         if found is None:

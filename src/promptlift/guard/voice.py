@@ -166,6 +166,12 @@ def answered(view: View) -> str | None:
     return _does_it(view, parts) if _QUESTION.match(instruction) else None
 
 
+# "Put the steps in a realistic order" speaks of the answer's parts.
+_ORDERS = re.compile(
+    r"\b(?:put|order|arrange)\s+(?:\w+\s+){0,3}(?:steps?|actions?|phases?|results?|points?|parts?)\b", re.I
+)
+
+
 def _does_it(view: View, parts: list[str]) -> str | None:
     """A question of how to do something is answered with what to do: "To clean it, place a bowl ..."."""
     opening = _TO_DO_IT.match(view.own)
@@ -174,7 +180,7 @@ def _does_it(view: View, parts: list[str]) -> str | None:
     heads = [head for part in parts[:_MOST] for head in _clause_heads(part)]
     asking = [head for head in heads if head in REQUESTS and head not in HANDWORK]
     polite = any(_POLITE.search(part) or part.rstrip().endswith("?") for part in parts[:_MOST])
-    if not (asking or polite or _LEADS.search(view.own)) and (
+    if not (asking or polite or _LEADS.search(view.own) or _ORDERS.search(view.own)) and (
         view.strength == "full" or not _BY_HAND.isdisjoint(heads)
     ):
         return f"says what to do instead of asking: {snippet(view.own)}"
