@@ -17,7 +17,9 @@ from promptlift import Prompter
 from promptlift.batch import BatchSettings, read_rows, rewrite_file
 from promptlift.errors import InputError, RecordError
 
-PROMPTS = [f"{verb} {thing}" for verb in ("explain", "write a poem about") for thing in ("rain", "iron", "2 + 3", "bees")]
+PROMPTS = [
+    f"{verb} {thing}" for verb in ("explain", "write a poem about") for thing in ("rain", "iron", "2 + 3", "bees")
+]
 
 
 def jsonl(path: Path, prompts: list[str]) -> Path:

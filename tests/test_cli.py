@@ -93,7 +93,10 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     fails(run("rewrite", "--input", str(tmp_path / "x.jsonl"), "--output", str(tmp_path / "y.jsonl")), "can't read")
     fails(run("train", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "y")), "can't read")
     fails(run("compare", "explain tides", "--target", str(tmp_path / "none.gguf")), "none.gguf")
-    fails(run("compare", "hi there all", "--target", "m", "--base-url", "http://127.0.0.1:9/v1"), "127.0.0.1:9")
+    done = run("compare", "hi there all", "--target", "m", "--base-url", "http://127.0.0.1:9/v1")
+    assert done.returncode == 1
+    assert done.stderr.decode().strip().splitlines()[-1].startswith("promptlift: ")
+    assert "127.0.0.1:9" in done.stderr.decode()
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

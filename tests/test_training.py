@@ -155,7 +155,12 @@ def test_the_decision_weighs_as_many_tokens_as_asked(base: Path) -> None:
 
 
 def test_similar_prompts_share_a_side() -> None:
-    prompts = ["Write a poem about the sea", "write a poem about the sea!", "Fix my SQL query please", "How do magnets work"]
+    prompts = [
+        "Write a poem about the sea",
+        "write a poem about the sea!",
+        "Fix my SQL query please",
+        "How do magnets work",
+    ]
     labels = cluster(prompts)
     assert labels[0] == labels[1]
     assert len(set(labels)) == 3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -52,13 +52,13 @@ def compare(
     from promptlift.compare import side_by_side
 
     text = console.read_prompt(prompt)
-    with console.loaded(prompter, base_gguf, slots=1) as found:
-        result = found.rewrite(text, strength=strength.value, seed=seed)
-    out = Console(highlight=False)
-    if not as_json:
-        _print_change(out, result.prompt, result.rewrite, result.reason)
-    shown = Console(file=open(os.devnull, "w")) if as_json else out  # noqa: SIM115
     with open_target(target, base_url=base_url, api_key_env=api_key_env) as client:
+        with console.loaded(prompter, base_gguf, slots=1) as found:
+            result = found.rewrite(text, strength=strength.value, seed=seed)
+        out = Console(highlight=False)
+        if not as_json:
+            _print_change(out, result.prompt, result.rewrite, result.reason)
+        shown = Console(file=io.StringIO()) if as_json else out
         raw, lifted = side_by_side(
             client, result.prompt, result.rewrite, shown, max_tokens=max_tokens, temperature=temperature, seed=seed
         )

@@ -20,7 +20,7 @@ from promptlift.errors import EngineError
 
 CONTEXT = 2048
 """Tokens a slot can hold: the prompt as shown and what is written."""
-TOP = 20
+TOP, EVERY = 20, 1_000_000
 
 
 class LlamaEngine(Engine):
@@ -63,11 +63,14 @@ class LlamaEngine(Engine):
 
     def score(self, question: str, slot: int) -> float:
         """P(change), from the log-probabilities of the one token after `question`."""
-        request = {"prompt": question, "n_predict": 1, "n_probs": TOP, "temperature": 0, "id_slot": slot}
-        reply = self._complete(request)
-        top = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        found = {entry["token"]: float(entry["logprob"]) for entry in top}
-        floor = min(found.values())  # a token that is not among the first has less than this
+        found: dict[str, float] = {}
+        for count in (TOP, EVERY):
+            request = {"prompt": question, "n_predict": 1, "n_probs": count, "temperature": 0, "id_slot": slot}
+            top = self._complete(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            found = {entry["token"]: float(entry["logprob"]) for entry in top}
+            if template.YES in found or template.NO in found:
+                break  # a trained prompter names both among the first; any other model is asked for all
+        floor = min(found.values())  # a token that is not among them has less than this
         yes, no = found.get(template.YES, floor), found.get(template.NO, floor)
         return 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
 
