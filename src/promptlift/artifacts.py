@@ -51,6 +51,10 @@ class Manifest(BaseModel):
     strengths: list[Strength]
     languages: list[str]
     threshold: float = Field(ge=0.0, le=1.0, description="the least score at which a prompt is changed")
+    proven: list[str] = Field(
+        default_factory=list,
+        description="patterns of the advice that measurements have not shown to harm; empty: all advice is given",
+    )
     training: dict[str, Any] = {}
     data_sha256: str | None = None
     metrics: dict[str, Any] = {}
@@ -67,8 +71,9 @@ class PrompterFolder:
 
     @property
     def version(self) -> str:
-        """Name and the first digits of the LoRA's hash: changes when the prompter does."""
-        return f"{self.manifest.name}@{self.manifest.files[ADAPTER][:12]}"
+        """Name and the first digits of the LoRA's hash: changes when the prompter, or what it may say, does."""
+        limits = hashlib.sha256(json.dumps([self.manifest.threshold, self.manifest.proven]).encode()).hexdigest()
+        return f"{self.manifest.name}@{self.manifest.files[ADAPTER][:12]}-{limits[:4]}"
 
 
 def sha256_of(path: Path) -> str:

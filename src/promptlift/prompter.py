@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +43,7 @@ class Prompter:
         slots: int = 4,
         base_gguf: str | Path | None = None,
         threads: int | None = None,
+        unproven: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> Self:
         """Load a prompter, preparing its engine-ready file on first use (a few seconds).
@@ -51,6 +53,7 @@ class Prompter:
             slots: how many prompts can be in work at once.
             base_gguf: the base's GGUF, where it is not the embedded one.
             threads: of the computation; all cores by default.
+            unproven: give advice of every kind, also of those that measurements have not shown to help.
             progress: called with the share done, from 0 to 1, while the file is prepared.
 
         Raises:
@@ -64,6 +67,8 @@ class Prompter:
         if slots < 1:
             raise InputError(f"slots is {slots}; it must be 1 or more")
         folder = artifacts.load(path_or_name)
+        if unproven:
+            folder = replace(folder, manifest=folder.manifest.model_copy(update={"proven": []}))
         base = models.base_gguf(folder.manifest.base, base_gguf)
         return cls(folder, LlamaEngine(engine_gguf(folder, base, progress=progress), slots, threads))
 

@@ -64,6 +64,8 @@ def rewrite_prompt(
             for attempt in range(1 + RETRIES):
                 how = sampling if attempt == 0 else Sampling(RETRY_TEMPERATURE, sampling.seed + attempt)
                 written = engine.write(prefix, slot, how, MAX_TOKENS[strength], on_text)
+                if attempt == 0 and not is_proven(written.text, manifest.proven):
+                    return Outcome(None, "unproven")
                 found = judge(prompt, parts, written, strength)
                 if found.text is not None:
                     return found
@@ -103,6 +105,11 @@ def judge(prompt: str, parts: spans.Split, written: Written, strength: Strength)
         rewrite = template.assemble(prompt, written.text, strength)
     reason = guard.check(prompt, rewrite, strength=strength, finished=written.finished)
     return Outcome(None, reason) if reason else Outcome(rewrite, None)
+
+
+def is_proven(written: str, proven: list[str]) -> bool:
+    """True if the advice is of a kind that measurements have not shown to harm, or if all kinds are given."""
+    return not proven or any(re.search(pattern, written, re.IGNORECASE) for pattern in proven)
 
 
 def has_instruction(shown: str) -> bool:

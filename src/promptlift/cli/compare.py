@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from promptlift.cli import console
-from promptlift.cli.rewrite import BaseOption, PrompterOption, StrengthOption
+from promptlift.cli.rewrite import BaseOption, PrompterOption, StrengthOption, UnprovenOption
 
 DEMO = (
     ("a question", "why do cats purr"),
@@ -35,6 +35,7 @@ def compare(
     strength: Annotated[StrengthOption, typer.Option(help="Of the rewrite.")] = StrengthOption.light,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    unproven: UnprovenOption = False,
     prompter: PrompterOption = None,
     base_gguf: BaseOption = None,
 ) -> None:
@@ -53,7 +54,7 @@ def compare(
 
     text = console.read_prompt(prompt)
     with open_target(target, base_url=base_url, api_key_env=api_key_env) as client:
-        with console.loaded(prompter, base_gguf, slots=1) as found:
+        with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
             result = found.rewrite(text, strength=strength.value, seed=seed)
         out = Console(highlight=False)
         if not as_json:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 REASONS = {
     "identity": "it needs no help: closed-ended, or good as it is",
+    "unproven": "the advice is of a kind that was not measured to help (--unproven gives it)",
     "empty": "there is nothing to rewrite",
     "too-long": "it is longer than the prompter can take in",
     "tag": "it holds a <passage-n/> tag, which promptlift uses itself",
@@ -35,7 +36,7 @@ def error_console() -> Console:
 
 
 @contextmanager
-def loaded(prompter: str | None, base_gguf: Path | None, slots: int, threads: int | None = None) -> Iterator[Prompter]:
+def loaded(prompter: str | None, base_gguf: Path | None, slots: int, unproven: bool = False) -> Iterator[Prompter]:
     """A loaded prompter, with a progress bar while its engine-ready file is made."""
     from promptlift.prompter import Prompter
 
@@ -47,7 +48,7 @@ def loaded(prompter: str | None, base_gguf: Path | None, slots: int, threads: in
         def report(done: float) -> None:
             bar.update(task, completed=done, visible=True)
 
-        found = Prompter.load(prompter, slots=slots, base_gguf=base_gguf, threads=threads, progress=report)
+        found = Prompter.load(prompter, slots=slots, base_gguf=base_gguf, unproven=unproven, progress=report)
     with found:
         yield found
 

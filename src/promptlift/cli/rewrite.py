@@ -31,6 +31,10 @@ BaseOption = Annotated[
     Path | None, typer.Option("--base-gguf", metavar="PATH", help="The base's GGUF, if it is not the embedded one.")
 ]
 
+UnprovenOption = Annotated[
+    bool, typer.Option("--unproven", help="Also give advice of kinds that were not measured to help.")
+]
+
 
 def rewrite(
     prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from stdin.")] = None,
@@ -53,6 +57,7 @@ def rewrite(
     ] = None,
     field: Annotated[str, typer.Option(help="Which field of the file holds the prompt.")] = "prompt",
     restart: Annotated[bool, typer.Option("--restart", help="Forget what a killed run left of this output.")] = False,
+    unproven: UnprovenOption = False,
     prompter: PrompterOption = None,
     base_gguf: BaseOption = None,
 ) -> None:
@@ -71,10 +76,12 @@ def rewrite(
     if source or output:
         if prompt is not None or source is None or output is None:
             raise typer.BadParameter("--input and --output go together, and without a PROMPT")
-        _batch(source, output, target, strength, temperature, seed, field, restart, as_json, prompter, base_gguf)
+        _batch(
+            source, output, target, strength, temperature, seed, field, restart, as_json, unproven, prompter, base_gguf
+        )
         return
     text = console.read_prompt(prompt)
-    with console.loaded(prompter, base_gguf, slots=1) as found:
+    with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
         if n > 1:
             results = found.candidates(
                 text, n, target, strength=strength.value, temperature=temperature or 0.8, seed=seed
@@ -105,7 +112,7 @@ def _show(results: list[Rewrite], n: int, diff: bool, as_json: bool) -> None:
 
 def _batch(
     source: Path, output: Path, target: str | None, strength: StrengthOption, temperature: float, seed: int,
-    field: str, restart: bool, as_json: bool, prompter: str | None, base_gguf: Path | None,
+    field: str, restart: bool, as_json: bool, unproven: bool, prompter: str | None, base_gguf: Path | None,
 ) -> None:  # fmt: skip
     from promptlift.batch import OUTPUT_SUFFIXES, BatchSettings, read_rows, rewrite_file
 
@@ -114,7 +121,10 @@ def _batch(
         raise InputError(f"output {str(output)!r} must end in .jsonl or .csv: a rewrite holds line breaks")
     read_rows(source, field)
     settings = BatchSettings(target, strength.value, temperature, seed, field)
-    with console.loaded(prompter, base_gguf, slots=BATCH_SLOTS) as found, console.row_progress() as bar:
+    with (
+        console.loaded(prompter, base_gguf, slots=BATCH_SLOTS, unproven=unproven) as found,
+        console.row_progress() as bar,
+    ):
         task = bar.add_task("rewriting", total=None)
         try:
             counts = rewrite_file(
