@@ -33,21 +33,21 @@ def fails(done: subprocess.CompletedProcess[bytes], says: str, code: int = 1) ->
 
 
 def test_rewrite_prints_the_rewrite_alone() -> None:
-    done = run("rewrite", "explain how tides work")
+    done = run("rewrite", "explain how tides work", "--unproven")
     assert done.returncode == 0
     assert done.stdout.decode().startswith("explain how tides work\n\n")
     assert b"\x1b" not in done.stdout
 
 
 def test_json_is_the_contract() -> None:
-    row = json.loads(run("rewrite", "explain how tides work", "--json").stdout)
+    row = json.loads(run("rewrite", "explain how tides work", "--unproven", "--json").stdout)
     assert set(row) == {"prompt", "rewrite", "changed", "reason", "target", "prompter", "seconds"}
-    several = json.loads(run("rewrite", "explain how tides work", "--json", "--n", "3").stdout)
+    several = json.loads(run("rewrite", "explain how tides work", "--unproven", "--json", "--n", "3").stdout)
     assert 1 <= len(several) <= 3
 
 
 def test_diff_marks_what_is_new() -> None:
-    text = run("rewrite", "explain how tides work", "--diff").stdout.decode()
+    text = run("rewrite", "explain how tides work", "--unproven", "--diff").stdout.decode()
     assert text.startswith("explain how tides work\n\n{+")
     assert text.rstrip().endswith("+}")
 
@@ -135,7 +135,7 @@ def test_targets_as_json() -> None:
 
 
 def test_compare_as_json() -> None:
-    done = run("compare", "explain how tides work", "--max-tokens", "12", "--json")
+    done = run("compare", "explain how tides work", "--max-tokens", "12", "--json", "--unproven")
     row = json.loads(done.stdout)
     assert row["rewrite"]["changed"]
     assert row["answer"]["text"] != row["answer_to_rewrite"]["text"]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptlift import InputError, Prompter, Rewrite, TargetError
+from promptlift.rewriting import is_proven
 from promptlift.spans import missing_literals
 
 OPEN = "explain how vaccines work"
@@ -182,6 +183,16 @@ def test_bad_arguments_are_one_line(prompter: Prompter) -> None:
         prompter.candidates(OPEN, 0)
     with pytest.raises(InputError, match="slots is 0"):
         Prompter.load(slots=0)
+
+
+def test_by_default_only_advice_that_was_measured_to_help_is_given() -> None:
+    with Prompter.load(slots=1) as careful:
+        assert careful.rewrite(OPEN).reason == "unproven"
+        poem = careful.rewrite("write a poem about autumn in the city")
+        assert poem.changed
+        assert is_proven(poem.rewrite.rpartition("\n\n")[2], careful.folder.manifest.proven)
+    assert is_proven("anything", [])
+    assert not is_proven("Answer directly first.", [r"\bvivid\b"])
 
 
 def test_a_closed_prompter_says_so() -> None:

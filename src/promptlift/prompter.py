@@ -272,7 +272,7 @@ class Prompter:
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.engine.slots, thread_name_prefix="promptlift")
+            self._pool = ThreadPoolExecutor(self.engine.slots, thread_name_prefix="rewrite")
         return self._pool
 
 

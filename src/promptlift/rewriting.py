@@ -109,7 +109,7 @@ def judge(prompt: str, parts: spans.Split, written: Written, strength: Strength)
 
 def is_proven(written: str, proven: list[str]) -> bool:
     """True if the advice is of a kind that measurements have not shown to harm, or if all kinds are given."""
-    return not proven or any(re.search(pattern, written, re.IGNORECASE) for pattern in proven)
+    return not proven or any(re.search(pattern, written.strip(), re.IGNORECASE) for pattern in proven)
 
 
 def has_instruction(shown: str) -> bool:

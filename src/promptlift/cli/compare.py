@@ -15,8 +15,8 @@ from promptlift.cli import console
 from promptlift.cli.rewrite import BaseOption, PrompterOption, StrengthOption, UnprovenOption
 
 DEMO = (
-    ("a question", "why do cats purr"),
-    ("a mail", 'mail to Dr. Osei, move our "Q3 budget" call from 14:30 to Friday'),
+    ("a poem", "write a poem about the last train home"),
+    ("a role to play", 'pretend you are the ghost of platform 9, someone asks for the "23:47" to Leeds'),
     ("a closed question, to leave alone", "What is 17 * 24? Just the number."),
 )  # fmt: skip
 
