@@ -155,6 +155,8 @@ def test_ctrl_c_stops_both_answers_of_a_real_model(terminal: bool, tmp_path: Pat
     gguf = tmp_path / "tiny.gguf"
     tiny_llama_gguf(gguf)
     console = _terminal(100) if terminal else _pipe()
+    # a shell starts its background jobs with SIGINT ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with open_target("tiny", gguf=gguf, context=2048) as client:
         pressed = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
         pressed.start()
@@ -164,6 +166,7 @@ def test_ctrl_c_stops_both_answers_of_a_real_model(terminal: bool, tmp_path: Pat
                 side_by_side(Slowed(client), "one", "two", console)
         finally:
             pressed.cancel()
+            signal.signal(signal.SIGINT, before)
         assert time.perf_counter() - started < 2.5
         assert not [t for t in threading.enumerate() if t.name.startswith("promptlift")]
         assert client.answer("still there?", max_tokens=2).tokens
