@@ -60,6 +60,14 @@ def read_rows(path: Path, field: str) -> list[dict[str, Any]]:
     return [row for _, row in rows]
 
 
+def check_output(source: Path, output: Path) -> None:
+    """Raise InputError if the rewrites of `source` can't go to `output`."""
+    if output.suffix not in OUTPUT_SUFFIXES:
+        raise InputError(f"output {str(output)!r} must end in .jsonl or .csv: a rewrite holds line breaks")
+    if output.resolve() == source.resolve():
+        raise InputError(f"output and input are the same file: {source}")
+
+
 def rewrite_file(
     prompter: Prompter,
     source: Path,
@@ -85,10 +93,7 @@ def rewrite_file(
         InputError: a file can't be read, or an earlier run made something else.
         RecordError: a row has no prompt.
     """
-    if output.suffix not in OUTPUT_SUFFIXES:
-        raise InputError(f"output {str(output)!r} must end in .jsonl or .csv: a rewrite holds line breaks")
-    if output.resolve() == source.resolve():
-        raise InputError(f"output and input are the same file: {source}")
+    check_output(source, output)
     rows = read_rows(source, settings.field)
     prompts = [row[settings.field] for row in rows]
     key = hashlib.sha256(json.dumps(prompts).encode()).hexdigest()

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from promptlift.cli import console
-from promptlift.errors import InputError
 from promptlift.records import Rewrite
 
 BATCH_SLOTS = 8
@@ -114,11 +113,10 @@ def _batch(
     source: Path, output: Path, target: str | None, strength: StrengthOption, temperature: float, seed: int,
     field: str, restart: bool, as_json: bool, unproven: bool, prompter: str | None, base_gguf: Path | None,
 ) -> None:  # fmt: skip
-    from promptlift.batch import OUTPUT_SUFFIXES, BatchSettings, read_rows, rewrite_file
+    from promptlift.batch import BatchSettings, check_output, read_rows, rewrite_file
 
     # Say what is wrong with the files before the model is loaded.
-    if output.suffix not in OUTPUT_SUFFIXES:
-        raise InputError(f"output {str(output)!r} must end in .jsonl or .csv: a rewrite holds line breaks")
+    check_output(source, output)
     read_rows(source, field)
     settings = BatchSettings(target, strength.value, temperature, seed, field)
     with (
