@@ -4,8 +4,9 @@
 
 Each line: {"id", "target", "pair": "rewrite-raw" | "rewrite-suffix" | …, "first": winner of the order
 in which the rewrite's answer came first, "second": winner of the other order}, winners "rewrite",
-"other" or "tie". A verdict that flips with the order is a tie. A prompt that was not changed has the
-same answer on both sides and is a tie without a verdict ("same": true).
+"other" or "tie". A line judged in one random order only has "winner" instead. A verdict that flips
+with the order is a tie. A prompt that was not changed has the same answer on both sides and is a
+tie without a verdict ("same": true).
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ from promptlift.records import read_jsonl
 
 
 def outcome(row: dict[str, object]) -> int:
-    """1 if the rewrite's answer won in both orders, -1 if it lost in both, else 0."""
-    if row.get("same") or row["first"] != row["second"]:
+    """1 if the rewrite's answer won in every order that was judged, -1 if it lost in each, else 0."""
+    if row.get("same") or flipped(row):
         return 0
-    return {"rewrite": 1, "other": -1, "tie": 0}[str(row["first"])]
+    return {"rewrite": 1, "other": -1, "tie": 0}[str(row.get("winner", row.get("first")))]
+
+
+def flipped(row: dict[str, object]) -> bool:
+    """True if the two orders gave different verdicts."""
+    return "winner" not in row and row["first"] != row["second"]
 
 
 def summary(outcomes: list[int], draws: int = 10_000) -> dict[str, object]:
@@ -54,8 +60,8 @@ def main() -> None:
     found = {}
     for name, rows in sorted(groups.items()):
         judged = [r for r in rows if not r.get("same")]
-        flipped = sum(r["first"] != r["second"] for r in judged)
-        found[name] = summary([outcome(r) for r in rows]) | {"judged": len(judged), "flipped": flipped}
+        flips = sum(flipped(r) for r in judged)
+        found[name] = summary([outcome(r) for r in rows]) | {"judged": len(judged), "flipped": flips}
         found[f"{name}, changed only"] = summary([outcome(r) for r in judged])
     text = json.dumps(found, indent=2)
     print(text)

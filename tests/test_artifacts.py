@@ -11,8 +11,8 @@ import pytest
 from tiny import tiny_llama_gguf, tiny_prompter_folder
 
 from promptlift import artifacts
+from promptlift.bases import base_gguf, fetch_base, remember_base
 from promptlift.errors import ArtifactError, ModelError
-from promptlift.models import base_gguf
 
 
 @pytest.fixture
@@ -97,3 +97,22 @@ def test_the_shipped_prompters_are_whole_and_small(tmp_path: Path) -> None:
         copy = tmp_path / name
         shutil.copytree(loaded.path, copy)
         assert artifacts.load(copy).version == loaded.version
+
+
+def test_a_base_is_remembered_once_it_is_set_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "cache"))
+    info = artifacts.load(folder).manifest.base
+    base = tiny_llama_gguf(tmp_path / "base.gguf")
+    info = info.model_copy(update={"sha256": artifacts.sha256_of(base)})
+    with pytest.raises(ModelError, match="not on this machine; say where its GGUF is with: --base-gguf PATH"):
+        base_gguf(info)
+    remember_base(info, base)
+    assert base_gguf(info) == base
+    base.write_bytes(b"GGUF, but another")
+    with pytest.raises(ModelError, match="is another base"):
+        base_gguf(info)
+    base.unlink()
+    with pytest.raises(ModelError, match="not on this machine"):
+        base_gguf(info)
+    with pytest.raises(ModelError, match="is of no hub"):
+        fetch_base(info)

@@ -15,10 +15,11 @@ from tiny_hf import tiny_model
 from promptlift import artifacts, template
 from promptlift.errors import InputError, ModelError
 from promptlift.records import Pair
+from promptlift.similarity import cluster
 from promptlift.training import sft
 from promptlift.training.base import load_base
 from promptlift.training.calibrate import calibrate
-from promptlift.training.split import cluster, split
+from promptlift.training.split import split
 from promptlift.training.trainer import IGNORED, completion_loss
 
 pytestmark = pytest.mark.filterwarnings("default")  # the training libraries warn about themselves

@@ -28,6 +28,13 @@ BUILTIN = Path(__file__).parent / "prompters"
 DEFAULT = "tiny"
 
 
+class HubFile(BaseModel):
+    """A file of the Hugging Face hub."""
+
+    repo: str
+    file: str
+
+
 class BaseModelInfo(BaseModel):
     """Which model the LoRA belongs to."""
 
@@ -37,6 +44,8 @@ class BaseModelInfo(BaseModel):
     name: str
     sha256: str | None = Field(None, description="of the GGUF, or of the safetensors files in order")
     revision: str | None = None
+    hub: HubFile | None = None
+    """Where the GGUF can be fetched."""
 
 
 class Manifest(BaseModel):

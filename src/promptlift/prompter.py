@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from promptlift import artifacts, models, spans, template
+from promptlift import artifacts, spans, template
+from promptlift.bases import base_gguf as base_gguf_of
 from promptlift.engines.base import Engine, Sampling
 from promptlift.errors import InputError, TargetError
 from promptlift.records import Rewrite, Strength
@@ -69,7 +70,7 @@ class Prompter:
         folder = artifacts.load(path_or_name)
         if unproven:
             folder = replace(folder, manifest=folder.manifest.model_copy(update={"proven": []}))
-        base = models.base_gguf(folder.manifest.base, base_gguf)
+        base = base_gguf_of(folder.manifest.base, base_gguf)
         return cls(folder, LlamaEngine(engine_gguf(folder, base, progress=progress), slots, threads))
 
     @property
@@ -87,7 +88,7 @@ class Prompter:
         prompt: str,
         target: str | None = None,
         *,
-        strength: Strength = "light",
+        strength: Strength | None = None,
         temperature: float = 0.0,
         seed: int = 0,
     ) -> Rewrite:
@@ -96,7 +97,8 @@ class Prompter:
         Args:
             prompt: any text that a person may type.
             target: the name of an adapter, or None for the prompter as it is.
-            strength: `light` keeps the words and adds advice; `full` writes a new prompt.
+            strength: `light` keeps the words and adds how to answer, `content` adds what a great answer
+                covers, `full` writes a new prompt; None: what the prompter was trained for first.
             temperature: 0 is greedy. The same prompt, target, strength, temperature and
                 seed give the same rewrite.
             seed: of the sampling.
@@ -107,12 +109,12 @@ class Prompter:
             EngineError: the engine failed.
         """
         started = time.perf_counter()
-        self._check(target, strength, temperature)
-        found = rewrite_prompt(self.engine, self.folder.manifest, prompt, strength, Sampling(temperature, seed))
+        how = self._check(target, strength, temperature)
+        found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, Sampling(temperature, seed))
         return self._record(prompt, found, target, started)
 
     def candidates(
-        self, prompt: str, n: int, target: str | None = None, *, strength: Strength = "light",
+        self, prompt: str, n: int, target: str | None = None, *, strength: Strength | None = None,
         temperature: float = 0.8, seed: int = 0,
     ) -> list[Rewrite]:  # fmt: skip
         """Up to `n` different rewrites: the greedy one first, then sampled ones; at least one record."""
@@ -136,7 +138,7 @@ class Prompter:
         prompts: Iterable[str],
         target: str | None = None,
         *,
-        strength: Strength = "light",
+        strength: Strength | None = None,
         temperature: float = 0.0,
         seed: int = 0,
     ) -> Iterator[Rewrite]:
@@ -153,7 +155,7 @@ class Prompter:
         prompt: str,
         target: str | None = None,
         *,
-        strength: Strength = "light",
+        strength: Strength | None = None,
         temperature: float = 0.0,
         seed: int = 0,
     ) -> Iterator[str | Rewrite]:
@@ -162,7 +164,7 @@ class Prompter:
         The pieces are a preview: the guard can only judge the whole, so the last item
         decides. It may differ from what was shown.
         """
-        self._check(target, strength, temperature)
+        how = self._check(target, strength, temperature)
         started = time.perf_counter()
         pieces: queue.SimpleQueue[str | BaseException | Rewrite] = queue.SimpleQueue()
         stopped = False
@@ -174,7 +176,7 @@ class Prompter:
         def work() -> None:
             try:
                 sampling = Sampling(temperature, seed)
-                found = rewrite_prompt(self.engine, self.folder.manifest, prompt, strength, sampling, show)
+                found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, sampling, show)
                 pieces.put(self._record(prompt, found, target, started))
             except BaseException as error:  # raised again in the consumer's thread
                 pieces.put(error)
@@ -192,7 +194,7 @@ class Prompter:
             stopped = True
 
     async def arewrite(
-        self, prompt: str, target: str | None = None, *, strength: Strength = "light",
+        self, prompt: str, target: str | None = None, *, strength: Strength | None = None,
         temperature: float = 0.0, seed: int = 0,
     ) -> Rewrite:  # fmt: skip
         """`rewrite` without blocking the event loop."""
@@ -203,7 +205,7 @@ class Prompter:
         )
 
     async def arewrite_many(
-        self, prompts: Iterable[str], target: str | None = None, *, strength: Strength = "light",
+        self, prompts: Iterable[str], target: str | None = None, *, strength: Strength | None = None,
         temperature: float = 0.0, seed: int = 0,
     ) -> list[Rewrite]:  # fmt: skip
         """`rewrite_many` without blocking the event loop; the whole list, in order."""
@@ -214,7 +216,7 @@ class Prompter:
         )
 
     async def astream(
-        self, prompt: str, target: str | None = None, *, strength: Strength = "light",
+        self, prompt: str, target: str | None = None, *, strength: Strength | None = None,
         temperature: float = 0.0, seed: int = 0,
     ) -> AsyncIterator[str | Rewrite]:  # fmt: skip
         """`stream` without blocking the event loop."""
@@ -256,12 +258,15 @@ class Prompter:
             seconds=round(time.perf_counter() - started, 4),
         )
 
-    def _check(self, target: str | None, strength: Strength, temperature: float) -> None:
+    def _check(self, target: str | None, strength: Strength | None, temperature: float) -> Strength:
+        """The strength to be used, or the error that says which argument can't be."""
         if target is not None and target not in self.targets:
             raise TargetError(
                 f"{self.folder.manifest.name} has no adapter for target {target!r}; "
                 f"it has: {', '.join(self.targets) or 'none'}; leave --target out to use the prompter as it is"
             )
+        if strength is None:
+            strength = self.folder.manifest.strengths[0]
         if strength not in self.folder.manifest.strengths:
             raise InputError(
                 f"{self.folder.manifest.name} was not trained for strength {strength!r}; "
@@ -269,6 +274,7 @@ class Prompter:
             )
         if not 0 <= temperature <= 2:
             raise InputError(f"temperature is {temperature}; it must be from 0 to 2")
+        return strength
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:

@@ -17,15 +17,17 @@ from typing import Any, Literal
 
 from promptlift.errors import InputError, RecordError
 
-Strength = Literal["light", "full"]
+Strength = Literal["light", "content", "full"]
+"""How much is changed: `light` adds how to answer, `content` adds what a great answer covers, `full` writes anew."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A raw prompt and its optimized prompt, in two strengths.
+    """A raw prompt and its optimized prompt, in up to three strengths.
 
-    `optimized_light` keeps the person's words and adds to them; `optimized` is a whole
-    new prompt. Both equal to `prompt` means: leave it alone (an identity pair).
+    `optimized` is a whole new prompt. `optimized_light` and `optimized_content` keep the person's
+    words and add to them: how to answer, or what a great answer covers. All equal to `prompt`
+    means: leave it alone (an identity pair).
     """
 
     id: str
@@ -34,6 +36,7 @@ class Pair:
     topic: str = ""
     source: str = ""
     optimized_light: str | None = None
+    optimized_content: str | None = None
     target: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -47,6 +50,11 @@ class Pair:
         """The light side, or `optimized` where the pair has no light one."""
         return self.optimized if self.optimized_light is None else self.optimized_light
 
+    def side(self, strength: Strength) -> str:
+        """The optimized prompt of one strength; `optimized` where the pair has no such side."""
+        given = {"light": self.optimized_light, "content": self.optimized_content}.get(strength)
+        return self.optimized if given is None else given
+
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Pair:
         """Build a pair from a JSON object; raise InputError that names the bad field."""
@@ -59,6 +67,12 @@ class Pair:
                 raise InputError(f"field {name!r} must be a string, found {row[name]!r:.60}")
         values = {k: v for k, v in row.items() if k in known and v is not None}
         return cls(**values, extra={k: v for k, v in row.items() if k not in known})
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as a JSON object: unknown keys come last, fields that are None are left out."""
+        row: dict[str, Any] = dataclasses.asdict(self)
+        extra: dict[str, Any] = row.pop("extra")
+        return {k: v for k, v in row.items() if v is not None} | extra
 
 
 @dataclass(frozen=True)

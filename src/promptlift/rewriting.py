@@ -12,7 +12,7 @@ from promptlift.artifacts import Manifest
 from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
 from promptlift.records import Strength
 
-MAX_TOKENS: dict[Strength, int] = {"light": 80, "full": 400}
+MAX_TOKENS: dict[Strength, int] = {"light": 80, "content": 100, "full": 400}
 MAX_CHARACTERS = 1_000_000
 """Above this a prompt is not even split: that would take longer than the person waits."""
 MAX_SHOWN = 6000

@@ -26,6 +26,7 @@ SEPARATOR = "\n\n"
 
 _OPENINGS: dict[Strength, str] = {
     "light": "\n\n### Advice\n",
+    "content": "\n\n### Points\n",
     "full": "\n\n### Better prompt\n",
 }
 # Strings that tokenizers turn into control tokens: the person's text must not hold any.
@@ -53,19 +54,20 @@ def defuse(prompt: str) -> str:
 def completion(pair: Pair, strength: Strength) -> str:
     """What the prompter should write after `question(pair.prompt)`.
 
-    For `light`, only the addition is written, so the pair's light side must begin with
-    the prompt.
+    For `light` and `content`, only the addition is written, so that side of the pair must
+    begin with the prompt.
 
     Raises:
-        ValueError: the light side does not keep the prompt's words.
+        ValueError: the side does not keep the prompt's words.
     """
     if pair.is_identity:
         return NO
     if strength == "full":
         return YES + opening("full") + pair.optimized
-    if not pair.light.startswith(pair.prompt):
-        raise ValueError(f"pair {pair.id}: optimized_light must begin with the prompt")
-    return YES + opening("light") + pair.light[len(pair.prompt) :].strip()
+    side = pair.side(strength)
+    if not side.startswith(pair.prompt) or side == pair.prompt:
+        raise ValueError(f"pair {pair.id}: optimized_{strength} must begin with the prompt and add to it")
+    return YES + opening(strength) + side[len(pair.prompt) :].strip()
 
 
 def assemble(prompt: str, written: str, strength: Strength) -> str:

@@ -22,12 +22,14 @@ class Answer:
         tokens: how many were generated; None where the target did not say.
         cut: the answer ended at the token limit, or was cancelled.
         seconds: from the request to the last piece.
+        prompt_tokens: how many were read; None where the target did not say.
     """
 
     text: str
     tokens: int | None
     cut: bool
     seconds: float
+    prompt_tokens: int | None = None
 
     def describe(self) -> str:
         """Length and time in words: `57 tokens, 1.2 s, cut`."""
@@ -41,6 +43,7 @@ class Ending:
 
     tokens: int | None
     cut: bool
+    prompt_tokens: int | None = None
 
 
 class AnswerStream(Iterator[str]):
@@ -99,7 +102,7 @@ class AnswerStream(Iterator[str]):
 
     def _finish(self, ending: Ending) -> None:
         seconds = time.perf_counter() - (self._started or time.perf_counter())
-        self._answer = Answer("".join(self._came), ending.tokens, ending.cut, seconds)
+        self._answer = Answer("".join(self._came), ending.tokens, ending.cut, seconds, ending.prompt_tokens)
 
 
 class ChatClient(ABC):
@@ -107,6 +110,9 @@ class ChatClient(ABC):
 
     name: str
     """The target's name, for reports."""
+
+    identity: str
+    """Which model this is, for caches: the same text, the same model."""
 
     @abstractmethod
     def stream(

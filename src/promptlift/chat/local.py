@@ -19,6 +19,7 @@ Found with xllamacpp 2026.10:
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
 from collections.abc import Generator
@@ -43,6 +44,7 @@ class GgufClient(ChatClient):
             TargetError: the file is missing, no GGUF, or llama.cpp can't load it.
         """
         self.name = name
+        self.identity = f"gguf:{_fingerprint(path)}"
         self._context = context
         self._server: Any = _load(path, context, parallel)
         self._lock = threading.Lock()
@@ -89,6 +91,7 @@ class GgufClient(ChatClient):
         chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         thread = self._start(request, chunks, stop)
         tokens: int | None = None
+        read: int | None = None
         cut = True  # until the server says how the answer ended
         try:
             while (chunk := _get(chunks)) is not None:
@@ -100,11 +103,11 @@ class GgufClient(ChatClient):
                     if choice.get("finish_reason"):
                         cut = choice["finish_reason"] == "length"
                 if usage := chunk.get("usage"):
-                    tokens = usage.get("completion_tokens")
+                    tokens, read = usage.get("completion_tokens"), usage.get("prompt_tokens")
         finally:
             stop.set()
             thread.join()
-        return Ending(tokens, cut)
+        return Ending(tokens, cut, read)
 
     def _start(
         self, request: dict[str, Any], chunks: queue.SimpleQueue[dict[str, Any] | None], stop: threading.Event
@@ -140,6 +143,15 @@ class GgufClient(ChatClient):
                 f"{found.get('n_ctx', self._context)}; shorten it"
             )
         return TargetError(f"target {self.name!r} failed: {one_line(str(found.get('message', found)))}")
+
+
+def _fingerprint(path: Path) -> str:
+    """Hash of a file's size and its first MiB: all metadata and some weights, in no time."""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.sha256(str(path.stat().st_size).encode() + handle.read(1 << 20)).hexdigest()[:32]
+    except OSError as error:
+        raise TargetError(f"target {str(path)!r} can't be read: {error.strerror}; give the path of a GGUF") from None
 
 
 def _load(path: Path, context: int, parallel: int) -> Any:

@@ -59,6 +59,7 @@ class EndpointClient(ChatClient):
         except BaseException:
             self.close()
             raise
+        self.identity = f"endpoint:{shown}:{self.name}"
 
     def answer(
         self,
@@ -78,7 +79,8 @@ class EndpointClient(ChatClient):
             text = getattr(getattr(choice, "message", None), "content", None) if choice else None
             if choice is None or not isinstance(text, str | None):
                 raise Malformed(reply)
-        return Answer(text or "", _tokens(reply), choice.finish_reason == "length", perf_counter() - started)
+        seconds = perf_counter() - started
+        return Answer(text or "", _tokens(reply), choice.finish_reason == "length", seconds, _read(reply))
 
     def stream(
         self,
@@ -102,6 +104,7 @@ class EndpointClient(ChatClient):
 
     def _pieces(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, Ending]:
         tokens: int | None = None
+        read: int | None = None
         finish: str | None = None
         last: Any = None
         with self._faults():
@@ -111,8 +114,9 @@ class EndpointClient(ChatClient):
             try:
                 for last in chunks:
                     if stop.is_set():
-                        return Ending(tokens, True)
+                        return Ending(tokens, True, read)
                     tokens = _tokens(last) if _tokens(last) is not None else tokens
+                    read = _read(last) if _read(last) is not None else read
                     if (choice := _choice(last)) is None:
                         continue
                     finish = getattr(choice, "finish_reason", None) or finish
@@ -125,7 +129,7 @@ class EndpointClient(ChatClient):
                 chunks.close()
             if finish is None:
                 raise Malformed(last, "its answer stopped in the middle")
-        return Ending(tokens, finish == "length")
+        return Ending(tokens, finish == "length", read)
 
     def _request(
         self, prompt: str, max_tokens: int, temperature: float, seed: int | None, system: str | None
@@ -193,4 +197,9 @@ def _choice(reply: Any) -> Any:
 
 def _tokens(reply: Any) -> int | None:
     tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None)
+    return tokens if isinstance(tokens, int) else None
+
+
+def _read(reply: Any) -> int | None:
+    tokens = getattr(getattr(reply, "usage", None), "prompt_tokens", None)
     return tokens if isinstance(tokens, int) else None

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from promptlift import __version__
-from promptlift.cli import compare, rewrite, targets, train
+from promptlift.cli import compare, data, generate, rewrite, targets, train
 from promptlift.errors import PromptliftError
 
 app = typer.Typer(
@@ -28,6 +28,9 @@ app.command("targets")(targets.targets)
 app.command("train")(train.train)
 app.command("setup")(targets.setup)
 app.command("demo")(compare.demo)
+data.app.command("generate")(generate.generate)
+data.app.command("from-preferences")(generate.from_preferences)
+app.add_typer(data.app)
 
 
 def _version(wanted: bool) -> None:

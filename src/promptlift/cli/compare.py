@@ -32,7 +32,10 @@ def compare(
     api_key_env: Annotated[str, typer.Option(help="The environment variable that holds its key.")] = "OPENAI_API_KEY",
     max_tokens: Annotated[int, typer.Option(min=1, help="Of each answer.")] = 512,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="Of the answers.")] = 0.0,
-    strength: Annotated[StrengthOption, typer.Option(help="Of the rewrite.")] = StrengthOption.light,
+    strength: Annotated[
+        StrengthOption | None,
+        typer.Option(help="Of the rewrite.", show_default="what the prompter was trained for first"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     unproven: UnprovenOption = False,
@@ -55,7 +58,7 @@ def compare(
     text = console.read_prompt(prompt)
     with open_target(target, base_url=base_url, api_key_env=api_key_env) as client:
         with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
-            result = found.rewrite(text, strength=strength.value, seed=seed)
+            result = found.rewrite(text, strength=None if strength is None else strength.value, seed=seed)
         out = Console(highlight=False)
         if not as_json:
             _print_change(out, result.prompt, result.rewrite, result.reason)

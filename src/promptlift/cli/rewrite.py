@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from promptlift.cli import console
-from promptlift.records import Rewrite
+from promptlift.records import Rewrite, Strength
 
 BATCH_SLOTS = 8
 
@@ -20,6 +20,7 @@ class StrengthOption(StrEnum):
     """How much is rewritten."""
 
     light = "light"
+    content = "content"
     full = "full"
 
 
@@ -42,8 +43,12 @@ def rewrite(
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, max=20, help="How many different rewrites to show.")] = 1,
     strength: Annotated[
-        StrengthOption, typer.Option(help="light keeps your words and adds advice; full writes a new prompt.")
-    ] = StrengthOption.light,
+        StrengthOption | None,
+        typer.Option(
+            help="light adds how to answer, content adds what a great answer covers, full writes a new prompt.",
+            show_default="what the prompter was trained for first",
+        ),
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="0 always picks the likeliest word.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The same prompt, target and seed give the same rewrite.")] = 0,
     diff: Annotated[bool, typer.Option("--diff", help="Mark what changed.")] = False,
@@ -83,11 +88,15 @@ def rewrite(
     with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
         if n > 1:
             results = found.candidates(
-                text, n, target, strength=strength.value, temperature=temperature or 0.8, seed=seed
+                text, n, target, strength=_of(strength), temperature=temperature or 0.8, seed=seed
             )
         else:
-            results = [found.rewrite(text, target, strength=strength.value, temperature=temperature, seed=seed)]
+            results = [found.rewrite(text, target, strength=_of(strength), temperature=temperature, seed=seed)]
     _show(results, n, diff, as_json)
+
+
+def _of(strength: StrengthOption | None) -> Strength | None:
+    return None if strength is None else strength.value
 
 
 def _show(results: list[Rewrite], n: int, diff: bool, as_json: bool) -> None:
@@ -110,7 +119,7 @@ def _show(results: list[Rewrite], n: int, diff: bool, as_json: bool) -> None:
 
 
 def _batch(
-    source: Path, output: Path, target: str | None, strength: StrengthOption, temperature: float, seed: int,
+    source: Path, output: Path, target: str | None, strength: StrengthOption | None, temperature: float, seed: int,
     field: str, restart: bool, as_json: bool, unproven: bool, prompter: str | None, base_gguf: Path | None,
 ) -> None:  # fmt: skip
     from promptlift.batch import BatchSettings, check_output, read_rows, rewrite_file
@@ -118,7 +127,7 @@ def _batch(
     # Say what is wrong with the files before the model is loaded.
     check_output(source, output)
     read_rows(source, field)
-    settings = BatchSettings(target, strength.value, temperature, seed, field)
+    settings = BatchSettings(target, _of(strength), temperature, seed, field)
     with (
         console.loaded(prompter, base_gguf, slots=BATCH_SLOTS, unproven=unproven) as found,
         console.row_progress() as bar,

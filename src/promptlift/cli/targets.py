@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from promptlift import artifacts, models
+from promptlift import artifacts, bases, models
 from promptlift.cli import console
 from promptlift.cli.rewrite import BaseOption, PrompterOption
 from promptlift.errors import ModelError
@@ -48,16 +48,30 @@ def targets(
 
 
 def setup(prompter: PrompterOption = None, base_gguf: BaseOption = None) -> None:
-    """Fetch the embedded model and prepare the prompter, so that the first rewrite is quick.
+    """Fetch the base model and prepare the prompter, so that the first rewrite is quick.
 
-    Example:
+    Examples:
 
         promptlift setup
+
+        promptlift setup --prompter small
+
+        promptlift setup --prompter small --base-gguf qwen2.5-coder-0.5b-instruct-q4_k_m.gguf
     """
     notes = console.error_console()
     folder = artifacts.load(prompter)
-    with notes.status("fetching the embedded model (98 MB)"):
-        base = models.base_gguf(folder.manifest.base, base_gguf)
+    info = folder.manifest.base
+    if info.kind == "embedded":
+        with notes.status("fetching the embedded model (98 MB)"):
+            base = bases.base_gguf(info, base_gguf)
+    else:
+        try:
+            base = bases.base_gguf(info, base_gguf)
+        except ModelError:
+            if base_gguf is not None or info.hub is None:
+                raise
+            base = bases.fetch_base(info)
+        bases.remember_base(info, base)
     with console.loaded(prompter, base_gguf, slots=1) as found:
         notes.print(f"ready: {found.name}, base {base}")
 

@@ -17,6 +17,7 @@ class StrengthsOption(StrEnum):
     """Which sides of the pairs are learnt."""
 
     light = "light"
+    content = "content"
     full = "full"
     both = "both"
 

@@ -45,7 +45,7 @@ _FOREIGN = ((16, 3), (6, 4), (3, 6), (0, 8))  # (content words of the prompt, fo
 
 def literal(view: View) -> str | None:
     """A literal of the prompt is missing, or a light rewrite doesn't begin with the prompt."""
-    if view.strength == "light" and not view.keeps_prompt:
+    if view.appends and not view.keeps_prompt:
         return "does not begin with the prompt's own words"
     missing = missing_literals(view.prompt.rstrip(), view.rewrite)
     return f"lacks {', '.join(snippet(span) for span in missing[:3])}" if missing else None
@@ -74,7 +74,9 @@ def _tells(before: str, after: str, view: View) -> bool:
 
 def drift(view: View) -> str | None:
     """It has little to do with the prompt."""
-    return other_task(view) or (_full_drift(view) if view.strength == "full" else _light_drift(view))
+    if view.strength == "full":
+        return other_task(view) or _full_drift(view)
+    return other_task(view) or _other_artefact(view) or (_off_topic(view) if view.strength == "light" else None)
 
 
 def content_stems(text: str) -> list[str]:
@@ -98,11 +100,16 @@ def _full_drift(view: View) -> str | None:
     )
 
 
-def _light_drift(view: View) -> str | None:
+def _other_artefact(view: View) -> str | None:
     for name, (asked, hint) in ARTEFACTS.items():
         found = re.search(asked, view.own, re.I)
         if found and not re.search(hint, view.prompt, re.I) and not re.search(asked, view.prompt, re.I):
             return f"asks for {name} ({found[0]}), the prompt does not"
+    return None
+
+
+def _off_topic(view: View) -> str | None:
+    """Advice on form speaks of little that the prompt does not; what names content brings new words by its nature."""
     stems = content_stems(view.own)
     for part, count in Counter(stems).items():
         if count >= 3 and part not in view.prompt_stems and part not in ADVICE_STEMS:

@@ -70,12 +70,10 @@ def _new_fact(view: View) -> str | None:
     if not is_english(view.added):
         return None
     pieces = letters(view.prompt)
-    for match in itertools.islice(
-        (_TOLD if view.strength == "light" else _OF_ME).finditer(_IN_QUOTES.sub(" ", view.own)), _MOST
-    ):
+    for match in itertools.islice((_TOLD if view.appends else _OF_ME).finditer(_IN_QUOTES.sub(" ", view.own)), _MOST):
         fresh = {part for part in content_stems(match["fact"]) if part not in ADVICE_STEMS} - view.prompt_stems - _DAYS
         fresh = {part for part in fresh if part[:4] not in pieces}
-        if len(fresh) >= (2 if view.strength == "light" else 3):
+        if len(fresh) >= (2 if view.appends else 3):
             return f"makes up {snippet(match[0])!r}"
     age = _AGE.search(view.own)
     years = {NUMBER_WORDS.get(word, word) for word in re.findall(r"[a-z]+|\d+", view.prompt.lower())}
@@ -95,7 +93,7 @@ def _new_number(view: View) -> str | None:
     known = set(re.findall(r"\d+", view.prompt))
     known |= (
         {"1"}
-        | ({"2", "3"} if view.strength == "full" else set())
+        | ({"2", "3"} if view.strength != "light" else set())
         | ({"5", "7", "17"} if "haiku" in view.prompt.lower() else set())
     )
     known |= {NUMBER_WORDS[word] for word in words(view.prompt.replace("-", " ")) if word in NUMBER_WORDS}

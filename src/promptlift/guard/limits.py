@@ -121,11 +121,11 @@ def conflict(view: View) -> str | None:
         return f"drops the prompt's limit {snippet(cue)!r}"
     said_there = {name for name, pattern in _MORE.items() if _asked(pattern, prompt)}
     more = [name for name, pattern in _MORE.items() if name not in said_there and _asked(pattern, view.own)]
-    if size <= 2 and view.strength == "light" and _asked(_TOLD, view.own):
+    if size <= 2 and view.appends and _asked(_TOLD, view.own):
         more.append("a description")
     allowed = 0 if size <= 12 else 1 if size <= 40 else 2
     # a whole new prompt restates the person's own wishes in other words: judge it by tight limits only
-    if len(more) > allowed and (view.strength == "light" or size <= 12):
+    if len(more) > allowed and (view.appends or size <= 12):
         return f"asks for {' and '.join(more[:2])} against {snippet(cue)!r}"
     return _lengthens(view, prompt)
 

@@ -112,7 +112,7 @@ _MOST = 50
 
 def meta(view: View) -> str | None:
     """It talks about prompts and rewriting, or leaks the template that the prompter was shown."""
-    patterns = (_LEAKS, _LIGHT_LEAKS) if view.strength == "light" else (_LEAKS,)
+    patterns = (_LEAKS, _LIGHT_LEAKS) if view.appends else (_LEAKS,)
     for leak in filter(None, (pattern.search(view.added) for pattern in patterns)):
         if leak[0].strip().lower() not in view.prompt.lower():
             return f"leaks a heading: {snippet(leak[0])}"

@@ -39,9 +39,9 @@ _END = re.compile(r"[.!?…。！？:\"'”’»)\]}>*`]$|[^\w\s,;(\[{–-]$")
 
 
 def length(view: View) -> str | None:
-    """A light addition has 4 to 60 words; a full rewrite neither shrinks nor swells much."""
+    """An addition has 4 to 60 words; a full rewrite neither shrinks nor swells much."""
     count = _count(view.added)
-    if view.strength == "light":
+    if view.appends:
         low, high = _LIGHT_WORDS
         if view.keeps_prompt and not low <= count <= high:
             return f"adds {count} words, {low} to {high} are allowed"
@@ -103,9 +103,9 @@ def _loops(view: View, text: str) -> str | None:
         if count > max(1, before[part]) and part.count(" ") >= 3:
             return f"repeats a sentence: {snippet(part)}"
     found, known = words(text), words(view.prompt)
-    if view.strength == "light" and (echo := _echo(found, set(known))):
+    if view.appends and (echo := _echo(found, set(known))):
         return f"says {echo!r} again and again"
-    for size, limit in ((2, 4 if view.strength == "light" else 7), (3, 4), (4, 3), (7, 2)):
+    for size, limit in ((2, 4 if view.appends else 7), (3, 4), (4, 3), (7, 2)):
         grams = Counter(zip(*(found[start:] for start in range(size)), strict=False))
         old = Counter(zip(*(known[start:] for start in range(size)), strict=False))
         for gram, count in grams.items():
@@ -134,7 +134,7 @@ def _cut_off(view: View, text: str) -> str | None:
     last = words(text[-80:])[-1:]
     if text[-1] in ",;(–-[{" or (text[-1].isalpha() and last and last[0] in _DANGLING):
         return f"ends in mid-phrase: …{text[-30:]!r}"
-    if view.strength == "light" and not _END.search(text[-3:]):
+    if view.appends and not _END.search(text[-3:]):
         return f"ends without a full stop: …{text[-30:]!r}"
     return None
 

@@ -24,6 +24,11 @@ class View:
     strength: Strength
     finished: bool = True
 
+    @property
+    def appends(self) -> bool:
+        """The rewrite must be the person's words and an addition, not a whole new prompt."""
+        return self.strength != "full"
+
     @functools.cached_property
     def keeps_prompt(self) -> bool:
         """The rewrite begins with the person's own words, as a light one must."""
@@ -31,8 +36,8 @@ class View:
 
     @functools.cached_property
     def added(self) -> str:
-        """What the prompter wrote: the addition of a light rewrite, the whole of a full one."""
-        if self.strength == "light" and self.keeps_prompt:
+        """What the prompter wrote: the addition of a light or content rewrite, the whole of a full one."""
+        if self.appends and self.keeps_prompt:
             return self.rewrite[len(self.prompt.rstrip()) :].strip()
         return self.rewrite.strip()
 

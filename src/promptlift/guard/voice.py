@@ -132,7 +132,7 @@ def answered(view: View) -> str | None:
     opening = _ANSWERS.match(text)
     if opening and not _ANSWERS.match(instruction) and opening[0].strip().lower() not in instruction.lower():
         return f"opens like an answer: {snippet(opening[0])}"
-    greeting = _GREETS.match(text) if view.strength == "light" else None
+    greeting = _GREETS.match(text) if view.appends else None
     if greeting:
         return f"opens with a greeting: {snippet(greeting[0])}"
     if _brings_code(view):
@@ -151,7 +151,7 @@ def answered(view: View) -> str | None:
     asking = [asks(part, view.strength) for part in parts]
     if not any(asking):
         return f"asks for nothing: {snippet(text)}"
-    if view.strength == "light":
+    if view.appends:
         if _SPEAKS.match(text) or _REMINDS.match(text) or (not asking[0] and _DECLARES.match(parts[0])):
             return f"opens with a statement: {snippet(parts[0])}"
         return _does_it(view, parts) if _HOW_TO.search(instruction) else None

@@ -106,6 +106,7 @@ def train(
     except ImportError as error:
         raise MissingExtraError(f"training ({error.name})", "train") from None
 
+    _check_sides(pairs, settings.strengths)
     training, held_out = split(pairs, settings.validation, settings.seed)
     if not any(not p.is_identity for p in held_out):
         raise InputError(f"{len(pairs)} pairs leave no validation pair to change; give more pairs or a larger share")
@@ -197,8 +198,19 @@ def hash_pairs(pairs: Sequence[Pair]) -> str:
     """SHA-256 over the texts that training sees, in order."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(json.dumps([pair.prompt, pair.optimized, pair.light]).encode())
+        texts = [pair.prompt, pair.optimized, pair.light]
+        # content came later: without it, the hash is what it always was
+        digest.update(json.dumps(texts + ([pair.optimized_content] if pair.optimized_content else [])).encode())
     return digest.hexdigest()
+
+
+def _check_sides(pairs: Sequence[Pair], strengths: tuple[Strength, ...]) -> None:
+    for pair in pairs:
+        for strength in strengths:
+            try:
+                template.completion(pair, strength)
+            except ValueError as error:
+                raise InputError(f"{error}; correct the pair, or train another side with --strengths") from None
 
 
 def _strengths(pair: Pair, settings: StageOneSettings) -> tuple[Strength, ...]:

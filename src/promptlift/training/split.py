@@ -11,24 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from promptlift.records import Pair
-
-SIMILAR = 0.5
-"""Cosine similarity of character 3-5-grams (TF-IDF) from which two prompts are one cluster."""
-
-
-def cluster(prompts: Sequence[str], threshold: float = SIMILAR) -> list[int]:
-    """The cluster number of each prompt: connected components of similar prompts."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if len(prompts) < 2:
-        return list(range(len(prompts)))
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True).fit_transform(prompts)
-    similarity = (vectors @ vectors.T).tocoo()
-    near = similarity.data >= threshold
-    graph = csr_matrix((similarity.data[near], (similarity.row[near], similarity.col[near])), shape=similarity.shape)
-    return [int(label) for label in connected_components(graph, directed=False)[1]]
+from promptlift.similarity import cluster
 
 
 def split(pairs: Sequence[Pair], validation: float, seed: int) -> tuple[list[Pair], list[Pair]]:

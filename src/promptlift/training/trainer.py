@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch.nn.functional import cross_entropy
+from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -15,6 +17,24 @@ from promptlift import template
 from promptlift.training.base import TrainableBase
 
 IGNORED = -100
+SAVE_SECONDS = 300.0
+
+
+class SaveOften(TrainerCallback):  # type: ignore[misc]
+    """A checkpoint every few minutes as well as at each epoch's end: an epoch can take an hour."""
+
+    def __init__(self, seconds: float = SAVE_SECONDS) -> None:
+        """Save after so many seconds without a checkpoint."""
+        self.seconds, self._last = seconds, time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask for a checkpoint if it is time."""
+        if time.monotonic() - self._last >= self.seconds:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Count from here again."""
+        self._last = time.monotonic()
 
 
 class StageOneTrainer(SFTTrainer):  # type: ignore[misc]
@@ -82,6 +102,7 @@ def make_trainer(
             pad_token_id=loaded.tokenizer.pad_token_id, pad_to_multiple_of=arguments.pad_to_multiple_of
         ),
         peft_config=lora,
+        callbacks=[SaveOften()],
     )
     trainer.decision_weight = decision_weight
     return trainer

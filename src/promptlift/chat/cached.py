@@ -1,0 +1,158 @@
+"""An LLM that is asked nothing twice: answers are kept in SQLite by content, within a budget.
+
+The cache is also what makes long jobs resume: started again after a kill, a job asks the same
+things in the same order, and finds the answers that it already has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from promptlift.chat.base import Answer, ChatClient
+from promptlift.chat.budget import Budget
+from promptlift.errors import BudgetError, InputError, TargetError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request to an LLM; see `ChatClient.answer`."""
+
+    prompt: str
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+    system: str | None = None
+
+
+class AnswerCache:
+    """Answers by the hash of model and question. Safe for several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file.
+
+        Raises:
+            InputError: it is no SQLite file, or can't be written.
+        """
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(f"the cache {path} can't be used ({error}); move it away, or name another") from None
+
+    def get(self, key: str) -> Answer | None:
+        """The answer kept under `key`, if there is one."""
+        with self._lock:
+            row = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        return Answer(**json.loads(row[0])) if row else None
+
+    def put(self, key: str, answer: Answer) -> None:
+        """Keep an answer; it is on the disk when this returns."""
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(asdict(answer))))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+class CachedClient:
+    """Asks a client within a budget, and remembers."""
+
+    def __init__(self, client: ChatClient, cache: AnswerCache, budget: Budget | None = None) -> None:
+        """The client, cache and budget stay the caller's to close."""
+        self.client, self._cache, self.budget = client, cache, budget or Budget()
+
+    def ask(self, question: Question) -> Answer:
+        """The answer, from the cache or the LLM. Safe from several threads.
+
+        Raises:
+            BudgetError: the LLM would have to be asked, and the budget is spent.
+            TargetError: the LLM failed; nothing is kept.
+        """
+        content = json.dumps([self.client.identity, asdict(question)], sort_keys=True)
+        key = hashlib.sha256(content.encode()).hexdigest()
+        if (kept := self._cache.get(key)) is not None:
+            self.budget.found()
+            return kept
+        guess = self.budget.reserve(question.prompt + (question.system or ""), question.max_tokens)
+        try:
+            answer = self.client.answer(
+                question.prompt, max_tokens=question.max_tokens, temperature=question.temperature,
+                seed=question.seed, system=question.system,
+            )  # fmt: skip
+        except BaseException:
+            self.budget.settle(guess, question.max_tokens, None, None, failed=True)
+            raise
+        self._cache.put(key, answer)
+        self.budget.settle(guess, question.max_tokens, answer.prompt_tokens, answer.tokens)
+        return answer
+
+
+def work(
+    items: Iterable[Item],
+    job: Callable[[Item], Made],
+    concurrency: int,
+    progress: Callable[[], None] | None = None,
+) -> tuple[list[Made | PromptFailed], BudgetError | None]:
+    """Run a job that asks LLMs on each item, several at once, in the items' order.
+
+    A job that fails with TargetError yields a PromptFailed in its place. When the budget is spent,
+    the items that are not begun are left out, and so are those that could not be ended.
+
+    Args:
+        items: what there is to do.
+        job: must be safe from several threads.
+        concurrency: how many jobs run at once.
+        progress: called after each item, from any thread.
+
+    Returns:
+        What the jobs made, and the BudgetError that ended the work early, if one did.
+    """
+    stop = threading.Event()
+
+    def run(item: Item) -> Made | PromptFailed | BudgetError | None:
+        if stop.is_set():
+            return None
+        try:
+            made: Made | PromptFailed = job(item)
+        except BudgetError as error:
+            stop.set()
+            return error
+        except TargetError as error:
+            made = PromptFailed(str(error))
+        if progress:
+            progress()
+        return made
+
+    pool = ThreadPoolExecutor(concurrency)
+    try:
+        found = list(pool.map(run, items))
+    except BaseException:  # Ctrl-C: what is in flight ends, the rest is not begun
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    over = next((f for f in found if isinstance(f, BudgetError)), None)
+    return [f for f in found if f is not None and not isinstance(f, BudgetError)], over
+
+
+@dataclass(frozen=True)
+class PromptFailed:
+    """Stands for an item whose LLM failed."""
+
+    message: str
