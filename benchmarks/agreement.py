@@ -20,7 +20,7 @@ from promptlift.engines.build import engine_gguf
 from promptlift.engines.server import start_server
 from promptlift.engines.torch import TorchEngine
 from promptlift.records import read_pairs
-from promptlift.training.sft import IGNORED, tokens_of
+from promptlift.training.layout import IGNORED, tokens_of
 from promptlift.training.split import split
 
 

@@ -19,8 +19,9 @@ from promptlift.similarity import cluster
 from promptlift.training import sft
 from promptlift.training.base import load_base
 from promptlift.training.calibrate import calibrate
+from promptlift.training.layout import IGNORED, hash_pairs, tokens_of
 from promptlift.training.split import split
-from promptlift.training.trainer import IGNORED, completion_loss
+from promptlift.training.trainer import completion_loss
 
 pytestmark = pytest.mark.filterwarnings("default")  # the training libraries warn about themselves
 
@@ -75,7 +76,7 @@ def test_training_lowers_the_loss_and_the_saved_lora_gives_the_measured_loss(bas
     loaded = load_base(str(base), torch.float32)
     model = PeftModel.from_pretrained(loaded.model, str(tmp_path / "out")).eval()
     _, held_out = split(pairs, settings.validation, settings.seed)
-    rows = [sft.tokens_of(loaded.tokenizer, p, "light") for p in held_out if not p.is_identity]
+    rows = [tokens_of(loaded.tokenizer, p, "light") for p in held_out if not p.is_identity]
     from promptlift.training.trainer import mean_loss
 
     assert mean_loss(model, rows) == pytest.approx(manifest.metrics["validation_loss_light"], abs=2e-3)
@@ -114,7 +115,7 @@ def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(
 
 def test_loss_is_on_the_completion_alone(base: Path) -> None:
     loaded = load_base(str(base), torch.float32)
-    row = sft.tokens_of(loaded.tokenizer, some_pairs()[0], "light")
+    row = tokens_of(loaded.tokenizer, some_pairs()[0], "light")
     question = loaded.tokenizer(template.question(some_pairs()[0].prompt)).input_ids
     assert row["labels"][: len(question)] == [IGNORED] * len(question)
     assert row["labels"][len(question) :] == row["input_ids"][len(question) :]
@@ -124,7 +125,7 @@ def test_loss_is_on_the_completion_alone(base: Path) -> None:
 
 def test_padding_and_company_do_not_change_the_loss(base: Path) -> None:
     loaded = load_base(str(base), torch.float32)
-    rows = [sft.tokens_of(loaded.tokenizer, p, "light") for p in some_pairs(8)]
+    rows = [tokens_of(loaded.tokenizer, p, "light") for p in some_pairs(8)]
     model = loaded.model.eval()
 
     def batch(some: list[dict[str, list[int]]], width: int) -> dict[str, torch.Tensor]:
@@ -144,7 +145,7 @@ def test_padding_and_company_do_not_change_the_loss(base: Path) -> None:
 
 def test_the_decision_weighs_as_many_tokens_as_asked(base: Path) -> None:
     loaded = load_base(str(base), torch.float32)
-    row = sft.tokens_of(loaded.tokenizer, Pair("1", "p", "p"), "light")  # "no" and the end: two labels
+    row = tokens_of(loaded.tokenizer, Pair("1", "p", "p"), "light")  # "no" and the end: two labels
     inputs = {k: torch.tensor([v]) for k, v in row.items()} | {"attention_mask": torch.ones(1, len(row["labels"]))}
     with torch.no_grad():
         even, _ = completion_loss(loaded.model, inputs, 1.0)
@@ -200,6 +201,6 @@ def test_the_manifest_tells_how_it_was_made(base: Path, tmp_path: Path) -> None:
     row = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert row["name"] == "mine"
     assert row["training"]["rank"] == 2
-    assert row["data_sha256"] == sft.hash_pairs(some_pairs())
+    assert row["data_sha256"] == hash_pairs(some_pairs())
     assert row["metrics"]["n_train"] + row["metrics"]["n_validation"] == 24
     assert row["base"]["sha256"]

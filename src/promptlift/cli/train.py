@@ -72,7 +72,7 @@ def train(
         promptlift rewrite "explain recursion" --prompter my-prompter
     """
     from promptlift.records import read_pairs
-    from promptlift.training.sft import StageOneSettings
+    from promptlift.training.layout import StageOneSettings
     from promptlift.training.sft import train as run
 
     rows = read_pairs(pairs)

@@ -15,8 +15,8 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from promptlift import template
 from promptlift.training.base import TrainableBase
+from promptlift.training.layout import IGNORED
 
-IGNORED = -100
 SAVE_SECONDS = 300.0
 
 
