@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from promptlift import artifacts, models, template
+from promptlift import artifacts, bases, models, template
 from promptlift.engines.build import engine_gguf
 from promptlift.engines.server import start_server
 from promptlift.engines.torch import TorchEngine
@@ -38,7 +38,7 @@ def main() -> None:
     _, held_out = split(read_pairs(options.pairs), settings["validation"], settings["seed"])
     chosen = [p for p in held_out if not p.is_identity][: options.n]
     options.cache.mkdir(parents=True, exist_ok=True)
-    base = models.base_gguf(folder.manifest.base)
+    base = bases.base_gguf(folder.manifest.base)
     gguf = engine_gguf(folder, base, cache=options.cache, quantization=options.quantization)
     reference = TorchEngine(folder)
     server = start_server(gguf, 2048, 1)

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from promptlift import Prompter, artifacts, models, template
+from promptlift import Prompter, artifacts, bases, models, template
 from promptlift.engines.base import Sampling
 from promptlift.engines.build import engine_gguf
 from promptlift.engines.llama import LlamaEngine
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=models.cache_folder() / "benchmarks")
     options = parser.parse_args()
     folder = artifacts.load(options.prompter)
-    base = models.base_gguf(folder.manifest.base)
+    base = bases.base_gguf(folder.manifest.base)
     started = time.perf_counter()
     options.cache.mkdir(parents=True, exist_ok=True)
     gguf = engine_gguf(folder, base, cache=options.cache)

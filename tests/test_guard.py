@@ -1496,3 +1496,22 @@ def test_time_is_linear(unit: str) -> None:
     for strength in ("light", "full"):
         explain(text, text + " and more", strength=strength)
         explain("why does ice float", f"why does ice float\n\n{text}", strength=strength)
+
+
+def test_content_may_bring_new_words_where_advice_on_form_may_not() -> None:
+    prompt = "why is my sourdough so dense"
+    named = (
+        f"{prompt}\n\nCover hydration, oven spring, gluten, proofing temperature and starter vigour, one sentence each."
+    )
+    assert check(prompt, named, strength="content") is None
+    prompt = "why does my bread stay flat and heavy though the kitchen is warm"
+    foreign = f"{prompt}\n\nCover submarines, tariffs, opera, glaciers, chess and jury duty."
+    assert check(prompt, foreign, strength="light") == "guard:drift"
+    assert check(prompt, foreign, strength="content") is None  # what is apt, no check by words can tell
+    for bad in (
+        "Rewrite it in 2019 for Mr Blackwood at 14 Elm Street.",
+        "Bread is heavy because it is underproofed.",
+        "cover cover cover cover cover",
+    ):
+        assert check(prompt, f"{prompt}\n\n{bad}", strength="content") is not None
+    assert check(prompt, "Cover hydration and proofing.", strength="content") == "guard:literal"

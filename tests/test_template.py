@@ -44,6 +44,14 @@ def test_light_completion_holds_the_addition_only() -> None:
     assert template.completion(pair, "full").endswith("Explain why.")
 
 
+def test_content_completion_holds_the_addition_only_and_says_that_it_is_content() -> None:
+    pair = Pair("1", "why", "Explain why.", optimized_light="why\n\nx", optimized_content="why\n\nCover a and b.")
+    assert template.completion(pair, "content") == "yes\n\n### Points\nCover a and b."
+    assert template.assemble("why", "Cover a and b.", "content") == pair.optimized_content
+    with pytest.raises(ValueError, match="pair 2: optimized_content must begin with the prompt"):
+        template.completion(Pair("2", "why", "Explain why."), "content")
+
+
 def test_a_light_side_that_changes_the_words_is_refused() -> None:
     with pytest.raises(ValueError, match="must begin with the prompt"):
         template.completion(Pair("7", "why", "x", optimized_light="Why? Give reasons."), "light")

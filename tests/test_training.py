@@ -21,7 +21,7 @@ from promptlift.training.base import load_base
 from promptlift.training.calibrate import calibrate
 from promptlift.training.layout import IGNORED, hash_pairs, tokens_of
 from promptlift.training.split import split
-from promptlift.training.trainer import completion_loss
+from promptlift.training.trainer import SaveOften, completion_loss
 
 pytestmark = pytest.mark.filterwarnings("default")  # the training libraries warn about themselves
 
@@ -194,6 +194,24 @@ def test_bad_input_is_one_line(base: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="leave no validation pair"):
         sft.train([Pair("1", "p", "q")], str(base), tmp_path / "out", QUICK)
+
+
+def test_a_side_that_the_pairs_lack_is_one_line(base: Path, tmp_path: Path) -> None:
+    settings = sft.StageOneSettings(**{**vars(QUICK), "strengths": ("content",)})
+    with pytest.raises(InputError, match="optimized_content must begin with the prompt.*--strengths"):
+        sft.train(some_pairs(), str(base), tmp_path / "out", settings)
+
+
+def test_a_checkpoint_is_saved_when_the_time_has_come() -> None:
+    class Control:
+        should_save = False
+
+    patient, hasty = SaveOften(seconds=1e6), SaveOften(seconds=0)
+    control = Control()
+    patient.on_step_end(None, None, control)
+    assert not control.should_save
+    hasty.on_step_end(None, None, control)
+    assert control.should_save
 
 
 def test_the_manifest_tells_how_it_was_made(base: Path, tmp_path: Path) -> None:

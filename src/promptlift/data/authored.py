@@ -54,13 +54,15 @@ def weigh(view: View, name: str, detail: str) -> Level | None:
             # "with one line per item": one of several, and the guard takes it for a limit
             return None if detail.startswith("asks for one ") or "(runnable)" in detail else "note"
         case "invented" | "length":
-            return "note" if view.strength == "full" else "error"  # a rich side may name content, and shorten
+            return "error" if view.strength == "light" else "note"  # the others may name content, and shorten
         case _:
             return "error"
 
 
 def _answered(view: View, detail: str) -> Level | None:
     if detail.startswith(("asks for nothing", "says what to do")):
+        if view.strength == "content":
+            return None  # "Points to touch: …", "Six lines: …": it goes on from the person's request
         if view.strength == "light":
             return None if _ORDER.match(view.added) else "error"
         if words(view.added)[:1] == words(view.prompt)[:1]:

@@ -1,10 +1,10 @@
-"""What may be wrong with one pair: both sides are held against the prompt.
+"""What may be wrong with one pair: every side is held against the prompt.
 
     row          the line is no pair (see `promptlift.data.rows`)
     half         one side changes the prompt, the other leaves it alone
     literal      a number, quote, code, address or variable of the prompt is missing
     tags         the `<passage-n/>` tags of a side are not the prompt's
-    append       the light side does not begin with the prompt, in a set where it should
+    append       the content side does not begin with the prompt, or the light one in a set where it should
     length       too many words added, or few left
     answer       a side answers, refuses or states instead of asking
     meta         it talks about prompts and rewriting
@@ -56,19 +56,21 @@ def faults(line: int, pair: Pair, appends: bool, most_added: int) -> list[Findin
     sides: list[tuple[Side, str]] = [("optimized", pair.optimized)]
     if pair.optimized_light is not None:
         sides.append(("optimized_light", pair.optimized_light))
+    if pair.optimized_content is not None:
+        sides.append(("optimized_content", pair.optimized_content))
+    meant: dict[Side, Strength] = {"optimized_light": "light" if appends else "full", "optimized_content": "content"}
     for side, text in sides:
         if text == pair.prompt:
             continue
-        light = side == "optimized_light" and appends
-        for check, detail, level in _of_side(pair.prompt, text, light, most_added):
+        for check, detail, level in _of_side(pair.prompt, text, meant.get(side, "full"), most_added):
             found.append(Finding(line, pair.id, check, detail, side, level))
     return found
 
 
-def _of_side(prompt: str, text: str, light: bool, most_added: int) -> Iterator[tuple[str, str, Level]]:
+def _of_side(prompt: str, text: str, meant: Strength, most_added: int) -> Iterator[tuple[str, str, Level]]:
     """(check, detail, level) of what is wrong with one side."""
     begins = text.startswith(prompt.rstrip())
-    if light and not begins:
+    if meant != "full" and not begins:
         yield "append", "does not begin with the prompt's own words", "error"
     wanted, here = passage_tags(prompt), passage_tags(text)
     if wanted != here:
@@ -79,7 +81,7 @@ def _of_side(prompt: str, text: str, light: bool, most_added: int) -> Iterator[t
     added = word_count(text) - word_count(prompt)
     if added > most_added:
         yield "length", f"adds {added} words, at most {most_added} are allowed", "error"
-    strength: Strength = "light" if light and begins else "full"
+    strength: Strength = meant if begins else "full"
     for name, detail in guard.explain(prompt, text, strength=strength):
         if name == "literal" or (name == "length" and added > most_added):
             continue  # said above, and in full

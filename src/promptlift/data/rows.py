@@ -18,7 +18,7 @@ from promptlift.records import Pair, read_jsonl
 PROMPT_FIELDS = ("prompt", "instruction", "raw_prompt", "question", "query", "text", "input")
 """Where the prompt of an evaluation file may stand, most likely first."""
 
-Side = Literal["", "optimized", "optimized_light"]
+Side = Literal["", "optimized", "optimized_light", "optimized_content"]
 Level = Literal["error", "note"]
 
 
