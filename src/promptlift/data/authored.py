@@ -79,13 +79,14 @@ def _question(prompt: str) -> bool:
 
 
 def _degenerate(view: View, detail: str) -> Level | None:
-    if detail.startswith("is not sound text") and view.strength == "full":
+    if detail.startswith("is not sound text") and view.strength != "light":
         return "error" if _SLIP.search(view.added) else None  # "what they turn into."
     if detail.startswith('has an odd number of "') and view.added.count('"') % 2 == 0:
         return None  # the guard took a quote after a digit for inches
     if detail.endswith("again and again"):
         said = re.search(r"says '(\w+)'", detail)
-        return "error" if said and words(view.added).count(said[1]) > 2 else None
+        most = 3 if view.strength == "content" else 2  # two sentences on one point say its name twice
+        return "error" if said and words(view.added).count(said[1]) > most else None
     return "error"
 
 
