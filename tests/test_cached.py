@@ -94,7 +94,7 @@ def test_work_keeps_the_order_stands_failures_and_stops_at_the_budget(tmp_path: 
     client = ScriptedClient(lambda prompt: TargetError("no") if prompt == "2" else prompt)
     llm = _asked(tmp_path / "a.sqlite", client, Limits(calls=5))
     made, over = work(range(10), lambda k: llm.ask(Question(str(k))).text, 1)
-    assert made == ["0", "1", PromptFailed("no"), "3", "4"]
+    assert made == ["0", "1", PromptFailed("no"), "3", "4", None, None, None, None, None]
     assert over is not None and "--max-calls 5" in str(over)
     more = _asked(tmp_path / "a.sqlite", client, Limits(calls=6))
     made, over = work(range(10), lambda k: more.ask(Question(str(k))).text, 3)

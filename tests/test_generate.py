@@ -129,7 +129,7 @@ def test_an_llm_that_fails_for_one_prompt_costs_that_one_alone(tmp_path: Path) -
         llm, GenerateSettings(concurrency=2), [Seed(RAW), Seed("what is 7 times 8"), Seed("capital of Peru?")]
     )
     assert [p.prompt for p in found.pairs] == ["what is 7 times 8", "capital of Peru?"]
-    assert found.reasons() == {"llm": 1}
+    assert found.reasons() == {"llm": 1} and found.dropped[0]["prompt"] == RAW
 
 
 def test_near_duplicates_and_evaluation_prompts_are_left_out(tmp_path: Path) -> None:

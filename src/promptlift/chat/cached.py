@@ -108,11 +108,11 @@ def work(
     job: Callable[[Item], Made],
     concurrency: int,
     progress: Callable[[], None] | None = None,
-) -> tuple[list[Made | PromptFailed], BudgetError | None]:
+) -> tuple[list[Made | PromptFailed | None], BudgetError | None]:
     """Run a job that asks LLMs on each item, several at once, in the items' order.
 
     A job that fails with TargetError yields a PromptFailed in its place. When the budget is spent,
-    the items that are not begun are left out, and so are those that could not be ended.
+    None stands for the items that are not begun, and for those that could not be ended.
 
     Args:
         items: what there is to do.
@@ -121,7 +121,7 @@ def work(
         progress: called after each item, from any thread.
 
     Returns:
-        What the jobs made, and the BudgetError that ended the work early, if one did.
+        What the jobs made, one for each item, and the BudgetError that ended the work early, if one did.
     """
     stop = threading.Event()
 
@@ -148,7 +148,7 @@ def work(
         raise
     pool.shutdown()
     over = next((f for f in found if isinstance(f, BudgetError)), None)
-    return [f for f in found if f is not None and not isinstance(f, BudgetError)], over
+    return [None if isinstance(f, BudgetError) else f for f in found], over
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,9 @@ def generate(
     done = StageCounter(progress, "pairs", len(chosen))
     made, later = work(chosen, lambda seed: _pair(llm, settings, seed), settings.concurrency, done)
     pairs: list[Pair] = []
-    for item, seed in zip(made, chosen, strict=False):
+    for item, seed in zip(made, chosen, strict=True):
+        if item is None:
+            continue  # the budget was spent before it
         if isinstance(item, PromptFailed):
             dropped.append({"prompt": seed.prompt, "reason": f"llm: {item.message}"})
         elif isinstance(item, Pair):
@@ -155,8 +157,9 @@ def _draft(
             return [Seed(prompt, topic) for prompt in prompts.read_drafts(reply.text) if not reply.cut]
 
         replies, over = work(wanted, draft, settings.concurrency, done)
-        if all(isinstance(reply, PromptFailed) for reply in replies) and replies:
-            raise InputError(f"no draft could be had: {replies[0].message}")  # type: ignore[union-attr]
+        failed = [reply for reply in replies if isinstance(reply, PromptFailed)]
+        if failed and len(failed) == len(replies):
+            raise InputError(f"no draft could be had: {failed[0].message}")
         fresh = [seed for reply in replies if isinstance(reply, list) for seed in reply]
         for seed in distinct([s for have in found.values() for s in have] + fresh, against, settings.similar, dropped):
             if seed not in found[seed.topic] and len(found[seed.topic]) < share:

@@ -82,7 +82,9 @@ def from_preferences(
         StageCounter(progress, "pairs", len(chosen)),
     )  # fmt: skip
     pairs: list[Pair] = []
-    for item, preference in zip(made, chosen, strict=False):
+    for item, preference in zip(made, chosen, strict=True):
+        if item is None:
+            continue  # the budget was spent before it
         if isinstance(item, PromptFailed):
             dropped.append({"prompt": preference.prompt, "reason": f"llm: {item.message}"})
         elif isinstance(item, Pair):
