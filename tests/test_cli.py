@@ -135,7 +135,7 @@ def test_targets_as_json() -> None:
 
 
 def test_compare_as_json() -> None:
-    done = run("compare", "explain how tides work", "--max-tokens", "12", "--json", "--unproven")
+    done = run("compare", "explain how tides work", "--max-tokens", "48", "--json", "--unproven")
     row = json.loads(done.stdout)
     assert row["rewrite"]["changed"]
     assert row["answer"]["text"] != row["answer_to_rewrite"]["text"]

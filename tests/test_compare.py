@@ -91,7 +91,7 @@ def test_a_pipe_gets_plain_text_one_after_the_other() -> None:
     assert sorted(client.asked) == [("better", 7, 0.5, 3, "s"), ("raw", 7, 0.5, 3, "s")]
     assert (raw.text, raw.tokens, raw.cut) == ("Cats purr.\n\n\tSo", 3, False)
     assert lifted.text.startswith("\x1b[31m")  # shown without control codes, returned as it came
-    assert asdict(raw).keys() == {"text", "tokens", "cut", "seconds"}
+    assert asdict(raw).keys() == {"text", "tokens", "cut", "seconds", "prompt_tokens"}
 
 
 def test_both_answers_are_asked_for_at_once() -> None:

@@ -34,9 +34,11 @@ class Llm(BaseHTTPRequestHandler):
         raw = text.rsplit("Prompt:\n", 1)[-1].split("\n\nRewrite:")[0].split("\n\nBetter")[0].strip()
         if "two answers to the same prompt" in text:
             reply = "It names the causes."
-        elif "LEAVE" in text:
-            reply = "LEAVE" if "closed" in raw else f"{raw}\n{RICH}"
-        elif text.startswith("Rewrite the prompt below"):
+        elif text.startswith("What does the prompt below"):
+            reply = "FACT" if "closed" in raw else "TEXT"
+        elif (text.startswith("A person is about") and "Rewrite it so" in text) or text.startswith(
+            "Rewrite the prompt below"
+        ):
             reply = f"{raw}\n{RICH}"
         elif "one sentence of 5 to 20" in text:
             reply = "Give the steps in order, the most important first."
@@ -97,7 +99,7 @@ def test_seeds_become_a_file_of_pairs_that_train_can_read(url: str, seeds: Path,
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["pairs"], told["identity"], told["whole"]) == (13, 1, True)
-    assert told["spent"]["calls"] == len(Llm.asked) == 12 * 3 + 1
+    assert told["spent"]["calls"] == len(Llm.asked) == 12 * 4 + 1
     assert told["spent"]["read"] == 100 * len(Llm.asked)
     from promptlift.records import read_pairs
 
@@ -112,7 +114,7 @@ def test_killed_and_started_again_it_asks_nothing_twice(url: str, seeds: Path, t
     more = ("generate", "--seeds", str(seeds), "--out", str(out), "--concurrency", "2")
     Llm.delay = 0.05
     running = subprocess.Popen(_command(url, tmp_path, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(Llm.asked) < 12:
+    while len(Llm.asked) < 15:
         time.sleep(0.01)
         assert running.poll() is None
     os.kill(running.pid, signal.SIGKILL)

@@ -193,7 +193,7 @@ def test_bad_input_is_one_line(base: Path, tmp_path: Path) -> None:
         load_base(str(tmp_path / "bad.gguf"), torch.float32)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="leave no validation pair"):
-        sft.train([Pair("1", "p", "q")], str(base), tmp_path / "out", QUICK)
+        sft.train([Pair("1", "p", "q", optimized_light="p\n\nq")], str(base), tmp_path / "out", QUICK)
 
 
 def test_a_side_that_the_pairs_lack_is_one_line(base: Path, tmp_path: Path) -> None:

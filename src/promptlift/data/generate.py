@@ -186,10 +186,10 @@ def _pair(llm: CachedClient, settings: GenerateSettings, seed: Seed) -> Pair | d
                 "rewrite": raw,
                 "lost": sorted(lost),
             }
-    reply = ask("optimize", prompt=raw)
-    if prompts.is_leave(reply):
+    # A question of its own: offered as a way out of rewriting, small LLMs take it every time.
+    if prompts.needs_no_help(ask("sort", prompt=raw)):
         return _record(llm, raw, raw, raw, seed.topic)
-    rich = prompts.bare(reply)
+    rich = prompts.bare(ask("optimize", prompt=raw))
     reason = fault(raw, rich, "full", settings.most)
     if settings.critique:
         faults = [(reason, "")] if reason else prompts.read_faults(ask("critique", prompt=raw, rewrite=rich))

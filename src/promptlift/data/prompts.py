@@ -72,9 +72,10 @@ def read_faults(reply: str) -> list[tuple[str, str]] | None:
     return found or None
 
 
-def is_leave(reply: str) -> bool:
-    """True if the reply is the word LEAVE, whatever stands around it."""
-    return re.sub(r"\W", "", reply).upper() == "LEAVE"
+def needs_no_help(reply: str) -> bool:
+    """True if the first of the words FACT, DONE and TEXT in a reply is not TEXT; False if there is none."""
+    found = re.search(r"\b(fact|done|text)\b", reply, re.IGNORECASE)
+    return found is not None and found[1].lower() != "text"
 
 
 def bare(reply: str) -> str:
