@@ -48,7 +48,7 @@ class AnswerCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            # No WAL: to switch to it takes a lock that does not wait, and two processes that start at once collide.
             self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
         except (sqlite3.Error, OSError) as error:
             raise InputError(f"the cache {path} can't be used ({error}); move it away, or name another") from None
