@@ -19,7 +19,7 @@ from typing import Any
 
 from promptlift.errors import InputError, RecordError
 from promptlift.prompter import Prompter
-from promptlift.records import Strength, dump_line, read_jsonl, write_atomically
+from promptlift.records import Strength, dump_line, read_jsonl, read_text, write_atomically
 
 OUTPUT_SUFFIXES = (".jsonl", ".csv")
 
@@ -161,12 +161,7 @@ def _encode(rows: list[dict[str, Any]], suffix: str) -> bytes:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
+    return read_text(path).replace("\r\n", "\n")
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -48,7 +48,7 @@ class Pair:
     @property
     def light(self) -> str:
         """The light side, or `optimized` where the pair has no light one."""
-        return self.optimized if self.optimized_light is None else self.optimized_light
+        return self.side("light")
 
     def side(self, strength: Strength) -> str:
         """The optimized prompt of one strength; `optimized` where the pair has no such side."""
@@ -95,6 +95,20 @@ class Rewrite:
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object, in the contract's key order."""
         return dataclasses.asdict(self)
+
+
+def read_text(path: str | Path) -> str:
+    """The whole of a UTF-8 file; a byte order mark is dropped.
+
+    Raises:
+        InputError: it can't be read, or is not UTF-8.
+    """
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

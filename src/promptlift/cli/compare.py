@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from promptlift.cli import console
-from promptlift.cli.rewrite import BaseOption, PrompterOption, StrengthOption, UnprovenOption
+from promptlift.cli.rewrite import BaseOption, PrompterOption, StrengthOption, UnprovenOption, strength_of
 
 DEMO = (
     ("a poem", "write a poem about the last train home"),
@@ -58,7 +58,7 @@ def compare(
     text = console.read_prompt(prompt)
     with open_target(target, base_url=base_url, api_key_env=api_key_env) as client:
         with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
-            result = found.rewrite(text, strength=None if strength is None else strength.value, seed=seed)
+            result = found.rewrite(text, strength=strength_of(strength), seed=seed)
         out = Console(highlight=False)
         if not as_json:
             _print_change(out, result.prompt, result.rewrite, result.reason)

@@ -88,14 +88,15 @@ def rewrite(
     with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
         if n > 1:
             results = found.candidates(
-                text, n, target, strength=_of(strength), temperature=temperature or 0.8, seed=seed
+                text, n, target, strength=strength_of(strength), temperature=temperature or 0.8, seed=seed
             )
         else:
-            results = [found.rewrite(text, target, strength=_of(strength), temperature=temperature, seed=seed)]
+            results = [found.rewrite(text, target, strength=strength_of(strength), temperature=temperature, seed=seed)]
     _show(results, n, diff, as_json)
 
 
-def _of(strength: StrengthOption | None) -> Strength | None:
+def strength_of(strength: StrengthOption | None) -> Strength | None:
+    """The strength that was asked for, if one was."""
     return None if strength is None else strength.value
 
 
@@ -127,7 +128,7 @@ def _batch(
     # Say what is wrong with the files before the model is loaded.
     check_output(source, output)
     read_rows(source, field)
-    settings = BatchSettings(target, _of(strength), temperature, seed, field)
+    settings = BatchSettings(target, strength_of(strength), temperature, seed, field)
     with (
         console.loaded(prompter, base_gguf, slots=BATCH_SLOTS, unproven=unproven) as found,
         console.row_progress() as bar,

@@ -54,9 +54,9 @@ def setup(prompter: PrompterOption = None, base_gguf: BaseOption = None) -> None
 
         promptlift setup
 
-        promptlift setup --prompter small
+        promptlift setup --prompter my-prompter
 
-        promptlift setup --prompter small --base-gguf qwen2.5-coder-0.5b-instruct-q4_k_m.gguf
+        promptlift setup --prompter my-prompter --base-gguf its-base.gguf
     """
     notes = console.error_console()
     folder = artifacts.load(prompter)

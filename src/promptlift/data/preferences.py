@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptlift.chat.cached import CachedClient, PromptFailed, Question, work
+from promptlift.chat.cached import CachedClient, Question, work
 from promptlift.data import prompts
-from promptlift.data.generate import Generated, GenerateSettings, Progress, StageCounter, distinct, fault
+from promptlift.data.generate import (
+    Generated,
+    GenerateSettings,
+    Progress,
+    StageCounter,
+    distinct,
+    fault,
+    gather,
+    prompt_hash,
+)
 from promptlift.errors import RecordError
 from promptlift.records import Pair, read_jsonl
 
@@ -81,17 +89,7 @@ def from_preferences(
         chosen, lambda item: _pair(llm, settings, item), settings.concurrency,
         StageCounter(progress, "pairs", len(chosen)),
     )  # fmt: skip
-    pairs: list[Pair] = []
-    for item, preference in zip(made, chosen, strict=True):
-        if item is None:
-            continue  # the budget was spent before it
-        if isinstance(item, PromptFailed):
-            dropped.append({"prompt": preference.prompt, "reason": f"llm: {item.message}"})
-        elif isinstance(item, Pair):
-            pairs.append(item)
-        else:
-            dropped.append(item)
-    return Generated(pairs, dropped, over)
+    return Generated(gather(made, chosen, dropped), dropped, over)
 
 
 def _pair(llm: CachedClient, settings: GenerateSettings, item: Preference) -> Pair | dict[str, Any]:
@@ -110,9 +108,8 @@ def _pair(llm: CachedClient, settings: GenerateSettings, item: Preference) -> Pa
         reason = fault(item.prompt, rich, "full", settings.most)
     if reason:
         return {"prompt": item.prompt, "reason": reason, "rewrite": rich}
-    name = hashlib.sha256(item.prompt.encode("utf-8", "replace")).hexdigest()[:12]
     source = f"preferences, {llm.client.name}"
-    return Pair(f"pref-{name}", item.prompt, rich, item.topic, source, extra={"lesson": lesson})
+    return Pair(f"pref-{prompt_hash(item.prompt)}", item.prompt, rich, item.topic, source, extra={"lesson": lesson})
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from promptlift.errors import InputError, RecordError
-from promptlift.records import Pair, read_jsonl
+from promptlift.records import Pair, read_jsonl, read_text
 
 PROMPT_FIELDS = ("prompt", "instruction", "raw_prompt", "question", "query", "text", "input")
 """Where the prompt of an evaluation file may stand, most likely first."""
@@ -113,12 +113,7 @@ def csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any], str | None]]:
     Raises:
         InputError: the file can't be read, or is not UTF-8.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
+    text = read_text(path)
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     header_line = text.partition("\n")[0]
     lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=max(",;\t", key=header_line.count))

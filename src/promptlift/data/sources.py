@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from promptlift.data.rows import csv_records, numbered_lines, parse_object
 from promptlift.errors import InputError, MissingExtraError
+from promptlift.records import read_text
 
 Format = Literal["auto", "jsonl", "csv", "bpo", "dspy", "hf"]
 Record = tuple[str, dict[str, Any], str | None]
@@ -55,12 +56,7 @@ def _lines(path: Path) -> Iterator[Record]:
 
 def _document(path: Path) -> Iterator[Record]:
     """A JSON document: an array of rows, a saved DSPy program, or an object that holds an array."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
+    text = read_text(path)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
