@@ -84,6 +84,14 @@ class PrompterFolder:
         limits = hashlib.sha256(json.dumps([self.manifest.threshold, self.manifest.proven]).encode()).hexdigest()
         return f"{self.manifest.name}@{self.manifest.files[ADAPTER][:12]}-{limits[:4]}"
 
+    @property
+    def trunk(self) -> str:
+        """16 hex digits that change when the prompter's hidden states do: base, LoRA, template."""
+        info = self.manifest.base
+        parts = [info.sha256 or f"{info.name}@{info.revision}", str(self.manifest.template)]
+        parts += [self.manifest.files[ADAPTER], self.manifest.files[ADAPTER_CONFIG]]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, as hex digits."""

@@ -11,14 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from promptlift import artifacts, spans, template
+from promptlift import adapters, artifacts, spans, template
 from promptlift.bases import base_gguf as base_gguf_of
 from promptlift.engines.base import Engine, Sampling
-from promptlift.errors import InputError, TargetError
+from promptlift.errors import InputError
 from promptlift.records import Rewrite, Strength
 from promptlift.rewriting import Outcome, clean, leased, rewrite_prompt
+from promptlift.target_adapters import TargetAdapters
 
 
 class Prompter:
@@ -30,10 +31,11 @@ class Prompter:
         ...     print(prompter.rewrite("explain recursion").rewrite)
     """
 
-    def __init__(self, folder: artifacts.PrompterFolder, engine: Engine) -> None:
+    def __init__(self, folder: artifacts.PrompterFolder, engine: Engine, unproven: bool = False) -> None:
         """Join a checked folder and a running engine; most callers want `Prompter.load`."""
         self.folder = folder
         self.engine = engine
+        self._adapters = TargetAdapters(folder, engine, unproven)
         self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
@@ -45,6 +47,7 @@ class Prompter:
         base_gguf: str | Path | None = None,
         threads: int | None = None,
         unproven: bool = False,
+        engine: Literal["llama.cpp", "torch"] = "llama.cpp",
         progress: Callable[[float], None] | None = None,
     ) -> Self:
         """Load a prompter, preparing its engine-ready file on first use (a few seconds).
@@ -54,7 +57,9 @@ class Prompter:
             slots: how many prompts can be in work at once.
             base_gguf: the base's GGUF, where it is not the embedded one.
             threads: of the computation; all cores by default.
-            unproven: give advice of every kind, also of those that measurements have not shown to help.
+            unproven: give advice of every kind, also of those that measurements have not shown to help, and use
+                adapters that were found to be worse than none.
+            engine: what runs it; torch is slow, and runs adapters of the full form as well.
             progress: called with the share done, from 0 to 1, while the file is prepared.
 
         Raises:
@@ -70,8 +75,12 @@ class Prompter:
         folder = artifacts.load(path_or_name)
         if unproven:
             folder = replace(folder, manifest=folder.manifest.model_copy(update={"proven": []}))
+        if engine == "torch":
+            from promptlift.engines.torch import TorchEngine
+
+            return cls(folder, TorchEngine(folder, base=None if base_gguf is None else str(base_gguf)), unproven)
         base = base_gguf_of(folder.manifest.base, base_gguf)
-        return cls(folder, LlamaEngine(engine_gguf(folder, base, progress=progress), slots, threads))
+        return cls(folder, LlamaEngine(engine_gguf(folder, base, progress=progress), slots, threads), unproven)
 
     @property
     def name(self) -> str:
@@ -80,8 +89,17 @@ class Prompter:
 
     @property
     def targets(self) -> list[str]:
-        """The targets that this prompter has an adapter for."""
-        return sorted(p.parent.name for p in self.folder.path.glob(f"targets/*/{artifacts.MANIFEST}"))
+        """The targets that this prompter has an adapter for, those added since it was loaded among them."""
+        return list(adapters.paths(self.folder))
+
+    def adapter(self, target: str) -> adapters.Adapter | None:
+        """The adapter that rewrites for a target go through; None if it was found to be worse than none.
+
+        Raises:
+            TargetError: there is no adapter for it.
+            ArtifactError: it is damaged, newer, or belongs to another prompter.
+        """
+        return self._adapters.ready(target)
 
     def rewrite(
         self,
@@ -96,7 +114,8 @@ class Prompter:
 
         Args:
             prompt: any text that a person may type.
-            target: the name of an adapter, or None for the prompter as it is.
+            target: the LLM that will answer, for the adapter of that name; None: the prompter as it is. An
+                adapter that was found to be worse than none is not used (see `adapter`).
             strength: `light` keeps the words and adds how to answer, `content` adds what a great answer
                 covers, `full` writes a new prompt; None: what the prompter was trained for first.
             temperature: 0 is greedy. The same prompt, target, strength, temperature and
@@ -109,8 +128,10 @@ class Prompter:
             EngineError: the engine failed.
         """
         started = time.perf_counter()
-        how = self._check(target, strength, temperature)
-        found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, Sampling(temperature, seed))
+        how = self._check(strength, temperature)
+        adapter = self._adapter_for(target, how)
+        sampling = Sampling(temperature, seed)
+        found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, sampling, adapter=adapter)
         return self._record(prompt, found, target, started)
 
     def candidates(
@@ -143,7 +164,7 @@ class Prompter:
         seed: int = 0,
     ) -> Iterator[Rewrite]:
         """Rewrite many prompts, as many at once as there are slots; the results keep the order."""
-        self._check(target, strength, temperature)
+        self._adapter_for(target, self._check(strength, temperature))
 
         def one(prompt: str) -> Rewrite:
             return self.rewrite(prompt, target, strength=strength, temperature=temperature, seed=seed)
@@ -164,7 +185,8 @@ class Prompter:
         The pieces are a preview: the guard can only judge the whole, so the last item
         decides. It may differ from what was shown.
         """
-        how = self._check(target, strength, temperature)
+        how = self._check(strength, temperature)
+        adapter = self._adapter_for(target, how)
         started = time.perf_counter()
         pieces: queue.SimpleQueue[str | BaseException | Rewrite] = queue.SimpleQueue()
         stopped = False
@@ -176,7 +198,7 @@ class Prompter:
         def work() -> None:
             try:
                 sampling = Sampling(temperature, seed)
-                found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, sampling, show)
+                found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, sampling, show, adapter)
                 pieces.put(self._record(prompt, found, target, started))
             except BaseException as error:  # raised again in the consumer's thread
                 pieces.put(error)
@@ -258,13 +280,13 @@ class Prompter:
             seconds=round(time.perf_counter() - started, 4),
         )
 
-    def _check(self, target: str | None, strength: Strength | None, temperature: float) -> Strength:
+    def _adapter_for(self, target: str | None, strength: Strength) -> adapters.Adapter | None:
+        """The adapter for a request; one that did not learn its strength is not used."""
+        found = None if target is None else self._adapters.ready(target)
+        return found if found and strength in found.manifest.strengths else None
+
+    def _check(self, strength: Strength | None, temperature: float) -> Strength:
         """The strength to be used, or the error that says which argument can't be."""
-        if target is not None and target not in self.targets:
-            raise TargetError(
-                f"{self.folder.manifest.name} has no adapter for target {target!r}; "
-                f"it has: {', '.join(self.targets) or 'none'}; leave --target out to use the prompter as it is"
-            )
         if strength is None:
             strength = self.folder.manifest.strengths[0]
         if strength not in self.folder.manifest.strengths:

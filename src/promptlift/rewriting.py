@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from promptlift import guard, language, spans, template
 from promptlift.artifacts import Manifest
 from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
 from promptlift.records import Strength
+
+if TYPE_CHECKING:
+    from promptlift.adapters import Adapter
 
 MAX_TOKENS: dict[Strength, int] = {"light": 80, "content": 100, "full": 400}
 MAX_CHARACTERS = 1_000_000
@@ -39,6 +42,7 @@ def rewrite_prompt(
     strength: Strength,
     sampling: Sampling,
     on_text: Callable[[str], bool] | None = None,
+    adapter: Adapter | None = None,
 ) -> Outcome:
     """Rewrite one prompt, or say why it is left alone.
 
@@ -50,21 +54,23 @@ def rewrite_prompt(
         sampling: of the first try; after a try that the guard stops, up to RETRIES more are
             sampled, with seeds that follow from `sampling.seed`.
         on_text: gets the first try's text as it is written; returning True stops it.
+        adapter: of the target, loaded in the engine; its own list of proven advice counts.
     """
     parts, refusal = prepare(prompt, manifest.languages)
     if refusal is not None:
         return Outcome(None, refusal)
     question = template.question(clean(parts.shown))
     prefix = question + template.YES + template.opening(strength)
+    proven = adapter.manifest.proven if adapter else manifest.proven
     first: str | None = None
     try:
-        with leased(engine) as slot:
+        with leased(engine, adapter.version if adapter else None) as slot:
             if engine.score(question, slot) < manifest.threshold:
                 return Outcome(None, "identity")
             for attempt in range(1 + RETRIES):
                 how = sampling if attempt == 0 else Sampling(RETRY_TEMPERATURE, sampling.seed + attempt)
                 written = engine.write(prefix, slot, how, MAX_TOKENS[strength], on_text)
-                if attempt == 0 and not is_proven(written.text, manifest.proven):
+                if attempt == 0 and not is_proven(written.text, proven):
                     return Outcome(None, "unproven")
                 found = judge(prompt, parts, written, strength)
                 if found.text is not None:
@@ -126,9 +132,9 @@ def clean(text: str) -> str:
 
 
 @contextmanager
-def leased(engine: Engine) -> Iterator[int]:
-    """A slot of the engine, given back at the end."""
-    slot = engine.lease()
+def leased(engine: Engine, adapter: str | None = None) -> Iterator[int]:
+    """A slot of the engine for an adapter's version or none, given back at the end."""
+    slot = engine.lease(adapter)
     try:
         yield slot
     finally:

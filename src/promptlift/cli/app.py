@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from promptlift import __version__
-from promptlift.cli import compare, data, generate, rewrite, targets, train
+from promptlift.cli import adapt, cache, compare, data, generate, rewrite, targets, train
 from promptlift.errors import PromptliftError
 
 app = typer.Typer(
@@ -24,8 +24,10 @@ app = typer.Typer(
 )
 app.command("rewrite")(rewrite.rewrite)
 app.command("compare")(compare.compare)
-app.command("targets")(targets.targets)
+app.add_typer(targets.app)
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
+app.command("cache")(cache.cache)
 app.command("setup")(targets.setup)
 app.command("demo")(compare.demo)
 data.app.command("generate")(generate.generate)

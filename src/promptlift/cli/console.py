@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -36,7 +36,13 @@ def error_console() -> Console:
 
 
 @contextmanager
-def loaded(prompter: str | None, base_gguf: Path | None, slots: int, unproven: bool = False) -> Iterator[Prompter]:
+def loaded(
+    prompter: str | None,
+    base_gguf: Path | None,
+    slots: int,
+    unproven: bool = False,
+    engine: Literal["llama.cpp", "torch"] = "llama.cpp",
+) -> Iterator[Prompter]:
     """A loaded prompter, with a progress bar while its engine-ready file is made."""
     from promptlift.prompter import Prompter
 
@@ -48,7 +54,9 @@ def loaded(prompter: str | None, base_gguf: Path | None, slots: int, unproven: b
         def report(done: float) -> None:
             bar.update(task, completed=done, visible=True)
 
-        found = Prompter.load(prompter, slots=slots, base_gguf=base_gguf, unproven=unproven, progress=report)
+        found = Prompter.load(
+            prompter, slots=slots, base_gguf=base_gguf, unproven=unproven, engine=engine, progress=report
+        )
     with found:
         yield found
 

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress
 
 from promptlift.cli import console
+from promptlift.cli.asking import (
+    ApiKeyEnv,
+    BaseUrl,
+    CacheFile,
+    Concurrency,
+    MaxCalls,
+    MaxTokens,
+    MaxUsd,
+    Prices,
+    asking,
+    reporter,
+)
 from promptlift.errors import InputError
 
 if TYPE_CHECKING:
     from promptlift.chat.budget import Spent
-    from promptlift.chat.cached import CachedClient
     from promptlift.data.generate import Generated
 
 Out = Annotated[Path, typer.Option(help="Where the pairs go, JSONL.")]
 Llm = Annotated[str, typer.Option(help="The model's name at --base-url, a path to a GGUF, or smollm2 (built in).")]
-BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1.")]
-ApiKeyEnv = Annotated[str, typer.Option(help="The environment variable that holds its key.")]
 Against = Annotated[Path | None, typer.Option(help="Prompts that no pair may be near to (your evaluation set).")]
-Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Questions in work at once.")]
 Most = Annotated[int, typer.Option(min=5, help="Words that a rewrite may add.")]
-MaxCalls = Annotated[int | None, typer.Option(min=0, help="Stop before the LLM is called more often.")]
-MaxTokens = Annotated[int | None, typer.Option(min=0, help="Stop before more tokens are read and written.")]
-MaxUsd = Annotated[float | None, typer.Option(min=0.0, help="Stop before it costs more; needs --usd-per-million.")]
-Prices = Annotated[
-    str | None, typer.Option("--usd-per-million", metavar="READ,WRITTEN", help="Prices of a million tokens: 0.15,0.60.")
-]
-CacheFile = Annotated[
-    Path | None, typer.Option("--cache", metavar="FILE", help="Where answers are kept.", show_default="user's cache")
-]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite --out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was made, dropped and spent as JSON.")]
 Seed = Annotated[int, typer.Option(min=0)]
@@ -95,9 +91,9 @@ def generate(
     ]  # fmt: skip
     avoid = _prompts_of(against)
     _check_out(out, force)
-    with _asking(llm, base_url, api_key_env, concurrency, cache, max_calls, max_tokens, max_usd, prices) as asked:
+    with asking(llm, base_url, api_key_env, concurrency, cache, max_calls, max_tokens, max_usd, prices) as asked:
         with console.row_progress() as bar:
-            made = run(asked, settings, starts, avoid, _reporter(bar, asked))
+            made = run(asked, settings, starts, avoid, reporter(bar, asked))
         _finish(out, made, asked.budget.spent, as_json)
 
 
@@ -136,49 +132,10 @@ def from_preferences(
     rows = read_preferences(source)
     avoid = _prompts_of(against)
     _check_out(out, force)
-    with _asking(llm, base_url, api_key_env, concurrency, cache, max_calls, max_tokens, max_usd, prices) as asked:
+    with asking(llm, base_url, api_key_env, concurrency, cache, max_calls, max_tokens, max_usd, prices) as asked:
         with console.row_progress() as bar:
-            made = run(asked, settings, rows, avoid, _reporter(bar, asked))
+            made = run(asked, settings, rows, avoid, reporter(bar, asked))
         _finish(out, made, asked.budget.spent, as_json)
-
-
-@contextmanager
-def _asking(
-    llm: str, base_url: str | None, api_key_env: str, concurrency: int, cache: Path | None,
-    max_calls: int | None, max_tokens: int | None, max_usd: float | None, prices: str | None,
-) -> Iterator[CachedClient]:  # fmt: skip
-    """The LLM with its cache and budget."""
-    from promptlift.chat import open_target
-    from promptlift.chat.budget import Budget, Limits
-    from promptlift.chat.cached import AnswerCache, CachedClient
-    from promptlift.models import cache_folder
-
-    if max_usd is not None and prices is None:
-        raise InputError(
-            "--max-usd needs the prices of your LLM: add --usd-per-million READ,WRITTEN, such as 0.15,0.60"
-        )
-    read, written = _prices(prices)
-    budget = Budget(Limits(max_calls, max_tokens, max_usd, read, written))
-    kept = AnswerCache(cache or cache_folder() / "answers.sqlite")
-    try:
-        with open_target(
-            llm, base_url=base_url, api_key_env=api_key_env, max_retries=5, parallel=min(concurrency, 8)
-        ) as client:
-            yield CachedClient(client, kept, budget)
-    finally:
-        kept.close()
-
-
-def _prices(prices: str | None) -> tuple[float, float]:
-    if prices is None:
-        return 0.0, 0.0
-    try:
-        read, written = (float(part) for part in prices.split(","))
-        if min(read, written) < 0:
-            raise ValueError
-    except ValueError:
-        raise InputError(f"--usd-per-million {prices!r}: two prices are needed, read and written: 0.15,0.60") from None
-    return read, written
 
 
 def _prompts_of(path: Path | None) -> list[str]:
@@ -192,17 +149,6 @@ def _check_out(out: Path, force: bool) -> None:
         raise InputError(f"--out {str(out)!r} must end in .jsonl")
     if out.exists() and not force:
         raise InputError(f"{out} exists already; choose another name, or overwrite it with --force")
-
-
-def _reporter(bar: Progress, llm: CachedClient) -> Callable[[str, int, int], None]:
-    tasks: dict[str, object] = {}
-
-    def report(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bar.add_task(stage, total=total)
-        bar.update(tasks[stage], completed=done, total=total, description=f"{stage} ({llm.budget.spent.describe()})")  # type: ignore[arg-type]
-
-    return report
 
 
 def _finish(out: Path, made: Generated, spent: Spent, as_json: bool) -> None:

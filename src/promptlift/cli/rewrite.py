@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from promptlift.cli import console
 from promptlift.records import Rewrite, Strength
+
+if TYPE_CHECKING:
+    from promptlift.prompter import Prompter
 
 BATCH_SLOTS = 8
 
@@ -32,7 +35,20 @@ BaseOption = Annotated[
 ]
 
 UnprovenOption = Annotated[
-    bool, typer.Option("--unproven", help="Also give advice of kinds that were not measured to help.")
+    bool,
+    typer.Option("--unproven", help="Also give advice, and use adapters, that were not measured to help."),
+]
+
+
+class EngineOption(StrEnum):
+    """What runs the prompter."""
+
+    llama_cpp = "llama.cpp"
+    torch = "torch"
+
+
+EngineChoice = Annotated[
+    EngineOption, typer.Option("--engine", help="torch is slow, and runs adapters of the full form as well.")
 ]
 
 
@@ -62,6 +78,7 @@ def rewrite(
     field: Annotated[str, typer.Option(help="Which field of the file holds the prompt.")] = "prompt",
     restart: Annotated[bool, typer.Option("--restart", help="Forget what a killed run left of this output.")] = False,
     unproven: UnprovenOption = False,
+    engine: EngineChoice = EngineOption.llama_cpp,
     prompter: PrompterOption = None,
     base_gguf: BaseOption = None,
 ) -> None:
@@ -75,17 +92,32 @@ def rewrite(
 
         pbpaste | promptlift rewrite - --diff
 
+        promptlift rewrite "plan a street party" --target qwen2.5-coder:1.5b
+
         promptlift rewrite --input prompts.jsonl --output rewritten.jsonl
     """
     if source or output:
         if prompt is not None or source is None or output is None:
             raise typer.BadParameter("--input and --output go together, and without a PROMPT")
         _batch(
-            source, output, target, strength, temperature, seed, field, restart, as_json, unproven, prompter, base_gguf
+            source,
+            output,
+            target,
+            strength,
+            temperature,
+            seed,
+            field,
+            restart,
+            as_json,
+            unproven,
+            engine,
+            prompter,
+            base_gguf,
         )
         return
     text = console.read_prompt(prompt)
-    with console.loaded(prompter, base_gguf, slots=1, unproven=unproven) as found:
+    with console.loaded(prompter, base_gguf, 1, unproven, engine.value) as found:
+        _tell_unused(found, target)
         if n > 1:
             results = found.candidates(
                 text, n, target, strength=strength_of(strength), temperature=temperature or 0.8, seed=seed
@@ -93,6 +125,15 @@ def rewrite(
         else:
             results = [found.rewrite(text, target, strength=strength_of(strength), temperature=temperature, seed=seed)]
     _show(results, n, diff, as_json)
+
+
+def _tell_unused(found: Prompter, target: str | None) -> None:
+    """Say so where the target's adapter was found to be worse than none."""
+    if target is not None and found.adapter(target) is None:
+        console.error_console().print(
+            f"the adapter for {target} is not used, it was measured to be worse than none (--unproven uses it)",
+            style="dim",
+        )
 
 
 def strength_of(strength: StrengthOption | None) -> Strength | None:
@@ -121,7 +162,8 @@ def _show(results: list[Rewrite], n: int, diff: bool, as_json: bool) -> None:
 
 def _batch(
     source: Path, output: Path, target: str | None, strength: StrengthOption | None, temperature: float, seed: int,
-    field: str, restart: bool, as_json: bool, unproven: bool, prompter: str | None, base_gguf: Path | None,
+    field: str, restart: bool, as_json: bool, unproven: bool,
+    engine: EngineOption, prompter: str | None, base_gguf: Path | None,
 ) -> None:  # fmt: skip
     from promptlift.batch import BatchSettings, check_output, read_rows, rewrite_file
 
@@ -130,9 +172,10 @@ def _batch(
     read_rows(source, field)
     settings = BatchSettings(target, strength_of(strength), temperature, seed, field)
     with (
-        console.loaded(prompter, base_gguf, slots=BATCH_SLOTS, unproven=unproven) as found,
+        console.loaded(prompter, base_gguf, BATCH_SLOTS, unproven, engine.value) as found,
         console.row_progress() as bar,
     ):
+        _tell_unused(found, target)
         task = bar.add_task("rewriting", total=None)
         try:
             counts = rewrite_file(

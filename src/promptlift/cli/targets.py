@@ -1,4 +1,4 @@
-"""`promptlift targets` and `promptlift setup`: what is installed, and preparing it."""
+"""`promptlift targets`, `targets remove` and `promptlift setup`: what is installed, and preparing it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from promptlift import artifacts, bases, models
+from promptlift import adapters, artifacts, bases, models
 from promptlift.cli import console
 from promptlift.cli.rewrite import BaseOption, PrompterOption
-from promptlift.errors import ModelError
+from promptlift.errors import ModelError, PromptliftError
+
+app = typer.Typer(name="targets", invoke_without_command=True)
 
 
+@app.callback()
 def targets(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     prompter: PrompterOption = None,
 ) -> None:
     """List the prompters, the targets they are adapted to, and the target that is built in.
 
-    Example:
+    Examples:
 
         promptlift targets
+
+        promptlift targets remove my-target
     """
+    if context.invoked_subcommand is not None:
+        return
     folders = [artifacts.load(prompter)] if prompter else [artifacts.load(name) for name in artifacts.builtin_names()]
     rows = [_describe(folder) for folder in folders]
     try:
@@ -35,16 +43,51 @@ def targets(
         print(json.dumps({"prompters": rows, "local_targets": {"smollm2": embedded}}, indent=2))
         return
     out = Console(highlight=False)
-    table = Table("prompter", "base", "strengths", "adapted to", "folder", box=None, header_style="bold")
+    table = Table("prompter", "base", "strengths", "folder", box=None, header_style="bold")
     for row in rows:
+        table.add_row(row["prompter"], row["base"], ", ".join(row["strengths"]), row["folder"])
+    out.print(table)
+    for row in rows:
+        out.print()
+        _show_adapters(out, row)
+    state = embedded or "not fetched yet: promptlift setup"
+    out.print(f"\nLLM on this machine: smollm2 ({state})", soft_wrap=True)
+    out.print("other LLMs: promptlift compare PROMPT --target MODEL.gguf, or --target MODEL --base-url URL")
+
+
+def _show_adapters(out: Console, row: dict[str, Any]) -> None:
+    if not row["adapters"]:
+        out.print(f"{row['prompter']} is adapted to no target yet: promptlift adapt --target NAME --gguf MODEL.gguf")
+        return
+    table = Table(
+        "target", "form", "rank", "MB", "pairs", "held-out loss", "made", "used", box=None, header_style="bold"
+    )
+    for found in row["adapters"]:
+        if "error" in found:
+            table.add_row(found["target"], "", "", "", "", "", "", "no: " + found["error"])
+            continue
+        used = "yes, not measured" if found["standing"] == "unmeasured" else "yes"
         table.add_row(
-            row["prompter"], row["base"], ", ".join(row["strengths"]), ", ".join(row["targets"]) or "none yet",
-            row["folder"],
+            found["target"], found["form"], f"{found['rank']}+{found['linear_rank']}", f"{found['megabytes']:.1f}",
+            str(found["pairs"]), f"{found['loss_before']:.3f} -> {found['loss_after']:.3f}", found["created"],
+            f"no: {found['why'] or 'worse than none'}" if found["standing"] == "worse" else used,
         )  # fmt: skip
     out.print(table)
-    state = embedded or "not fetched yet: promptlift setup"
-    out.print(f"\ntarget on this machine: smollm2 ({state})", soft_wrap=True)
-    out.print("other targets: promptlift compare PROMPT --target MODEL.gguf, or --target MODEL --base-url URL")
+
+
+@app.command("remove")
+def remove(
+    target: Annotated[str, typer.Argument(help="The adapter's name.")],
+    prompter: PrompterOption = None,
+) -> None:
+    """Delete an adapter that you have made.
+
+    Example:
+
+        promptlift targets remove my-target
+    """
+    gone = adapters.remove(artifacts.load(prompter), target)
+    console.error_console().print(f"removed {gone}")
 
 
 def setup(prompter: PrompterOption = None, base_gguf: BaseOption = None) -> None:
@@ -78,11 +121,28 @@ def setup(prompter: PrompterOption = None, base_gguf: BaseOption = None) -> None
 
 def _describe(folder: artifacts.PrompterFolder) -> dict[str, Any]:
     manifest = folder.manifest
+    found = [_describe_adapter(folder, target) for target in adapters.paths(folder)]
     return {
         "prompter": folder.version,
         "base": manifest.base.name,
         "strengths": list(manifest.strengths),
         "threshold": manifest.threshold,
-        "targets": sorted(p.parent.name for p in folder.path.glob(f"targets/*/{artifacts.MANIFEST}")),
+        "targets": [row["target"] for row in found],
+        "adapters": found,
         "folder": str(folder.path),
     }
+
+
+def _describe_adapter(folder: artifacts.PrompterFolder, target: str) -> dict[str, Any]:
+    """One adapter; a broken one is told, and hides none of the others."""
+    try:
+        found = adapters.find(folder, target)
+    except PromptliftError as error:
+        return {"target": target, "error": str(error)}
+    m = found.manifest
+    return {
+        "target": target, "base": folder.manifest.base.name, "form": m.form, "rank": m.rank,
+        "linear_rank": m.linear_rank, "megabytes": (found.path / adapters.TENSORS).stat().st_size / 1e6,
+        "pairs": m.pairs, "loss_before": m.loss_before, "loss_after": m.loss_after, "created": m.created,
+        "standing": m.standing, "why": m.why, "folder": str(found.path),
+    }  # fmt: skip

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from promptlift.errors import EngineError
+
+if TYPE_CHECKING:
+    from promptlift.adapters import Adapter
 
 
 class ContextOverflowError(EngineError):
@@ -39,9 +43,26 @@ class Engine(ABC):
     def slots(self) -> int:
         """How many prompts can be in work at once."""
 
+    @property
     @abstractmethod
-    def lease(self) -> int:
-        """Take a free slot, waiting for one if need be; give it back with `release`."""
+    def adapters(self) -> frozenset[str]:
+        """The adapters that can be leased, by the versions that `add` was given."""
+
+    @abstractmethod
+    def add(self, adapters: Sequence[Adapter]) -> None:
+        """Load adapters beside those that are there; work in hand is ended first, and none is lost.
+
+        Raises:
+            EngineError: this engine can't run one.
+            ArtifactError: one doesn't fit the prompter.
+        """
+
+    @abstractmethod
+    def lease(self, adapter: str | None = None) -> int:
+        """Take a free slot, waiting for one if need be; give it back with `release`.
+
+        What is scored and written in it goes through the adapter of that version, or none.
+        """
 
     @abstractmethod
     def release(self, slot: int) -> None:

@@ -3,20 +3,30 @@
 One server holds the prompter and batches the slots' work token by token. A slot is
 pinned for the two requests of one rewrite (score, then write), so that the second finds
 the first one's state and computes only what is new.
+
+Adapters are LoRAs on the head, loaded beside the model and chosen by the request. llama.cpp
+clears a slot whose adapter changes, so a lease takes a slot that had the same one if it can.
+It has no call to load one later: a new adapter means a new server on the same file, started
+beside the old one, which takes over when the work in hand is done.
 """
 
 from __future__ import annotations
 
 import math
-import queue
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptlift import template
+from promptlift.engines.adapter import adapter_gguf
 from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
 from promptlift.engines.server import start_server
+from promptlift.engines.slots import Turn
 from promptlift.errors import EngineError
+
+if TYPE_CHECKING:
+    from promptlift.adapters import Adapter
 
 CONTEXT = 2048
 """Tokens a slot can hold: the prompt as shown and what is written."""
@@ -26,40 +36,67 @@ TOP, EVERY = 20, 1_000_000
 class LlamaEngine(Engine):
     """A prompter's engine-ready GGUF in llama.cpp."""
 
-    def __init__(self, gguf: Path, slots: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self, gguf: Path, slots: int = 1, threads: int | None = None, adapters: Sequence[Adapter] = ()
+    ) -> None:
         """Load the model.
 
         Args:
             gguf: the engine-ready file (see `promptlift.engines.build`).
             slots: prompts in work at once; each holds CONTEXT tokens.
             threads: of the computation; all cores by default.
+            adapters: loaded at once; see `add` for later ones.
 
         Raises:
-            EngineError: llama.cpp can't load the file.
+            EngineError: llama.cpp can't load the file, or run one of the adapters.
+            ArtifactError: an adapter doesn't fit the prompter.
         """
+        self._gguf, self._threads = gguf, threads
+        self._files = {adapter.version: adapter_gguf(adapter, gguf) for adapter in adapters}
+        self._slots = slots
+        self._server: Any = self._start(self._files)
+        self._turn = Turn(slots)
+        self._adding = threading.Lock()
+
+    def _start(self, files: dict[str, Path]) -> Any:
         try:
-            self._server: Any = start_server(gguf, CONTEXT, slots, threads)
+            return start_server(self._gguf, CONTEXT, self._slots, self._threads, adapters=list(files.values()))
         except (RuntimeError, ValueError) as error:
             raise EngineError(
-                f"llama.cpp can't load {gguf}: {error}; remove the file and run: promptlift setup"
+                f"llama.cpp can't load {self._gguf}: {error}; remove the file and run: promptlift setup"
             ) from None
-        self._slots = slots
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(slots):
-            self._free.put(slot)
 
     @property
     def slots(self) -> int:
         """How many prompts can be in work at once."""
         return self._slots
 
-    def lease(self) -> int:
-        """Take a free slot, waiting for one if need be."""
-        return self._free.get()
+    @property
+    def adapters(self) -> frozenset[str]:
+        """The versions of the loaded adapters."""
+        return frozenset(self._files)
+
+    def add(self, adapters: Sequence[Adapter]) -> None:
+        """Load more adapters: a new server takes over when the work in hand is done (under a second)."""
+        with self._adding:
+            fresh = {a.version: adapter_gguf(a, self._gguf) for a in adapters if a.version not in self._files}
+            if not fresh:
+                return
+            if self._server is None:
+                raise EngineError("the engine is closed; load the prompter again")
+            files = self._files | fresh
+            server = self._start(files)
+            with self._turn.all_slots():
+                self._server, self._files = server, files
+
+    def lease(self, adapter: str | None = None) -> int:
+        """Take a free slot, waiting for one if need be; one that had the same adapter, if there is one."""
+        assert adapter is None or adapter in self._files, f"{adapter} was not added"
+        return self._turn.take(adapter)
 
     def release(self, slot: int) -> None:
         """Give a slot back."""
-        self._free.put(slot)
+        self._turn.give(slot)
 
     def score(self, question: str, slot: int) -> float:
         """P(change), from the log-probabilities of the one token after `question`."""
@@ -127,6 +164,11 @@ class LlamaEngine(Engine):
         server = self._server
         if server is None:
             raise EngineError("the engine is closed; load the prompter again")
+        if self._files:
+            wanted = self._turn.adapter_of(request["id_slot"])
+            # every adapter must be named: one that isn't keeps the scale that it had
+            lora = [{"id": k, "scale": float(version == wanted)} for k, version in enumerate(self._files)]
+            request = request | {"lora": lora}
         try:
             if callback is not None:
                 return server.handle_completions(request, callback)

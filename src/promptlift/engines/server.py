@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
-def start_server(gguf: Path, context: int, slots: int, threads: int | None = None, batch: int | None = None) -> Any:
+def start_server(
+    gguf: Path,
+    context: int,
+    slots: int,
+    threads: int | None = None,
+    batch: int | None = None,
+    adapters: Sequence[Path] = (),
+) -> Any:
     """Load a GGUF into an `xllamacpp.Server`.
 
     Args:
@@ -17,6 +25,7 @@ def start_server(gguf: Path, context: int, slots: int, threads: int | None = Non
         slots: requests in work at once.
         threads: of the computation; the cores that this process may use by default.
         batch: prompt tokens computed in one go; llama.cpp's own default if None.
+        adapters: LoRAs to load beside the model; each request must name every one with its scale or 0.
 
     Raises:
         RuntimeError, ValueError: llama.cpp can't load it; the reason is lost with its silence.
@@ -26,6 +35,8 @@ def start_server(gguf: Path, context: int, slots: int, threads: int | None = Non
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.verbosity = -1
+    if adapters:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 0.0) for path in adapters]
     # It listens on a random port of the loopback device: nobody else shall use it.
     params.api_keys = [secrets.token_hex(16)]
     params.ui = False

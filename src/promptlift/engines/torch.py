@@ -1,19 +1,25 @@
 """The reference engine: transformers and PEFT, for any base, slow on a CPU.
 
 It runs the same template on the same weights, so it is what llama.cpp is measured
-against; and it serves bases that have no GGUF.
+against; it serves bases that have no GGUF, and adapters of the full form.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from promptlift import template
 from promptlift.artifacts import PrompterFolder
 from promptlift.engines.base import Engine, Sampling, Written
 from promptlift.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    import torch
+
+    from promptlift.adapters import Adapter
+    from promptlift.training.head import BaseHead
 
 
 class TorchEngine(Engine):
@@ -49,15 +55,58 @@ class TorchEngine(Engine):
             reason = str(error).splitlines()[0]
             raise EngineError(f"the LoRA in {folder.path} does not fit base {info.name!r}: {reason}") from None
         self._lock = threading.Lock()
+        self._base_head: Any = None
+        self._heads: dict[str, Any] = {}
+        self._adapter: str | None = None
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """The versions of the loaded adapters."""
+        return frozenset(self._heads)
+
+    def add(self, adapters: Sequence[Adapter]) -> None:
+        """Load adapters of any form; the trunk stays as it is."""
+        from promptlift.training.adapt import head_from
+        from promptlift.training.head import base_head
+
+        with self._lock:
+            if self._base_head is None:
+                self._base_head = base_head(self.model.get_base_model(), self.tokenizer)
+                self.model.get_base_model().set_output_embeddings(self._switching(self._base_head))
+            for adapter in adapters:
+                if adapter.version not in self._heads:
+                    head = head_from(adapter, self._base_head)
+                    self._heads[adapter.version] = head.to(self._base_head.weight.device).requires_grad_(False)
+
+    def _switching(self, base: BaseHead) -> Any:
+        """A module in the head's place: the leased adapter's head, or the base's own."""
+        import torch
+
+        engine = self
+
+        class SwitchingHead(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = torch.nn.Parameter(base.weight, requires_grad=False)  # transformers looks at its type
+
+            def forward(self, features: torch.Tensor) -> torch.Tensor:
+                if engine._adapter is None:
+                    return torch.nn.functional.linear(features, self.weight, base.bias)
+                flat = features.reshape(-1, features.shape[-1])
+                found: torch.Tensor = engine._heads[engine._adapter].linear(flat)
+                return found.reshape(*features.shape[:-1], -1)
+
+        return SwitchingHead()
 
     @property
     def slots(self) -> int:
         """One: requests queue."""
         return 1
 
-    def lease(self) -> int:
+    def lease(self, adapter: str | None = None) -> int:
         """Wait until the model is free."""
         self._lock.acquire()
+        self._adapter = adapter
         return 0
 
     def release(self, slot: int) -> None:
@@ -65,7 +114,14 @@ class TorchEngine(Engine):
         self._lock.release()
 
     def score(self, question: str, slot: int) -> float:
-        """P(change), from the logits after `question`."""
+        """P(change), from the unadapted logits after `question`."""
+        adapter, self._adapter = self._adapter, None  # an adapter changes how, not whether
+        try:
+            return self._score(question)
+        finally:
+            self._adapter = adapter
+
+    def _score(self, question: str) -> float:
         import torch
 
         yes, no = (self.tokenizer(t, add_special_tokens=False).input_ids[0] for t in (template.YES, template.NO))

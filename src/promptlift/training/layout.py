@@ -61,6 +61,24 @@ def tokens_of(tokenizer: Any, pair: Pair, strength: Strength) -> dict[str, list[
     return {"input_ids": question + answer, "labels": [IGNORED] * len(question) + answer}
 
 
+def written_tokens(tokenizer: Any, pair: Pair, strength: Strength) -> tuple[list[int], int]:
+    """A sequence of stage 2, and where what the prompter writes begins in it.
+
+    The decision and the opening are forced when it serves, so they are given here, and only the
+    tokens from that place on are learnt.
+
+    Raises:
+        ValueError: the pair has nothing to write.
+    """
+    if pair.is_identity:
+        raise ValueError(f"pair {pair.id} leaves the prompt as it is")
+    row = tokens_of(tokenizer, pair, strength)["input_ids"]
+    given = list(tokenizer(template.question(pair.prompt)).input_ids)
+    for part in (template.YES, template.opening(strength)):
+        given += tokenizer(part, add_special_tokens=False).input_ids
+    return row, len(given)
+
+
 def rows_of(tokenizer: Any, pairs: Sequence[Pair], settings: StageOneSettings) -> list[dict[str, list[int]]]:
     """The sequences of all pairs in all strengths; what is longer than `max_tokens` is left out."""
     rows = [tokens_of(tokenizer, pair, strength) for pair in pairs for strength in _strengths(pair, settings)]

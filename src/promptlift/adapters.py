@@ -1,0 +1,272 @@
+"""The adapters of a prompter: one folder for each target, found by name.
+
+    targets/<slug>/manifest.json          which target, which trunk, how it was trained, what it was worth
+    targets/<slug>/adapter.safetensors    low-rank: linear.A, linear.B, head.A, head.B, and head.ids where
+                                          only some tokens are adapted: head.B has a row for each
+                                          full: linear.weight, linear.bias, head.weight
+
+They stand in the prompter's own folder, and for a prompter that comes with the package also in the
+user's data folder, where `promptlift adapt` puts new ones; the user's own is taken first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promptlift.artifacts import BUILTIN, MANIFEST, PrompterFolder, sha256_of
+from promptlift.errors import ArtifactError, InputError, TargetError
+from promptlift.records import Strength
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Matrix = npt.NDArray[np.float32]
+
+FORMAT = 1
+TENSORS = "adapter.safetensors"
+DATA_ENV = "PROMPTLIFT_DATA"
+Form = Literal["low-rank", "full"]
+Standing = Literal["unmeasured", "better", "worse"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,79}")
+_ASIDE = ".old"
+_NEEDED: dict[Form, tuple[str, ...]] = {
+    "low-rank": ("linear.A", "linear.B", "head.A", "head.B"),
+    "full": ("linear.weight", "linear.bias", "head.weight"),
+}
+
+
+class AdapterManifest(BaseModel):
+    """manifest.json of an adapter."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: int
+    target: str
+    form: Form
+    rank: int = Field(description="r_h of the low-rank form; 0 for the full one")
+    linear_rank: int = Field(description="r_w of the low-rank form; 0 for the full one")
+    trunk: str = Field(description="hash over base, stage 1 LoRA and template: whose hidden states it was trained on")
+    strengths: list[Strength]
+    fixed: list[int] = Field(description="ids of the decision tokens, which it leaves alone")
+    standing: Standing = Field("unmeasured", description="`worse`: not used unless asked for")
+    why: str | None = Field(None, description="in one line, what the standing rests on")
+    proven: list[str] = Field(default_factory=list, description="as in the prompter's manifest")
+    pairs: int
+    loss_before: float = Field(description="held-out nats a token, unadapted")
+    loss_after: float
+    created: str
+    training: dict[str, Any] = {}
+    data_sha256: str | None = None
+    source: dict[str, Any] = {}
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A checked adapter folder."""
+
+    path: Path
+    manifest: AdapterManifest
+
+    @property
+    def version(self) -> str:
+        """The target's name and the first digits of the tensors' hash."""
+        return f"{self.manifest.target}@{self.manifest.files[TENSORS][:12]}"
+
+    def tensors(self) -> dict[str, Matrix]:
+        """Its matrices as float32, and the ids of the adapted tokens as they stand.
+
+        Raises:
+            ArtifactError: the file can't be read, or lacks one.
+        """
+        import numpy as np
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        file = self.path / TENSORS
+        try:
+            found = {
+                key: tensor if key == "head.ids" else tensor.astype(np.float32)
+                for key, tensor in load_file(file).items()
+            }
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            raise ArtifactError(f"{file} can't be read: {error}; adapt again with: promptlift adapt") from None
+        if missing := [name for name in _NEEDED[self.manifest.form] if name not in found]:
+            raise ArtifactError(f"{file} lacks {', '.join(missing)}; adapt again with: promptlift adapt")
+        return found
+
+
+def fold(tensors: dict[str, Matrix], head: Matrix, fixed: list[int]) -> tuple[Matrix, Matrix]:
+    """A low-rank adapter as one LoRA on the head: down (r_h + r_w, d) and up (v, r_h + r_w).
+
+    ΔH = [B_h | H₀B_w + B_h(A_h B_w)] · [A_h ; A_w] (DESIGN, section 3), zero for tokens that it does not adapt.
+
+    Args:
+        tensors: as `Adapter.tensors` gives them.
+        head: H₀, (v, d).
+        fixed: rows that stay the base's.
+    """
+    import numpy as np
+
+    linear_a, linear_b = tensors["linear.A"], tensors["linear.B"]
+    head_a, head_b = tensors["head.A"], tensors["head.B"]
+    rows = tensors["head.ids"].astype(np.int64) if "head.ids" in tensors else np.arange(len(head))
+    up = np.zeros((len(head), len(head_a) + len(linear_a)), np.float32)
+    up[rows] = np.concatenate([head_b, head[rows] @ linear_b + head_b @ (head_a @ linear_b)], axis=1)
+    up[fixed] = 0
+    return np.concatenate([head_a, linear_a]), up
+
+
+def slug(target: str) -> str:
+    """The folder's name of a target; names that no file system takes are written with dashes.
+
+    Raises:
+        InputError: the name holds something else than letters, digits and . _ : / @ + -
+    """
+    if not _NAME.fullmatch(target):
+        raise InputError(
+            f"target name {target!r}: letters, digits and . _ : / @ + - are allowed, up to 80, as in qwen2.5-coder:1.5b"
+        )
+    return re.sub(r"[^A-Za-z0-9._-]", "-", target)
+
+
+def data_folder() -> Path:
+    """Where what the user has made is kept: `$PROMPTLIFT_DATA`, or the platform's own place."""
+    if given := os.environ.get(DATA_ENV):
+        return Path(given).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("promptlift"))
+
+
+def homes(folder: PrompterFolder) -> list[Path]:
+    """The folders that hold a prompter's adapters: new ones go to the first."""
+    own = folder.path / "targets"
+    if folder.path.parent == BUILTIN:
+        return [data_folder() / "prompters" / folder.path.name / "targets", own]
+    return [own]
+
+
+def paths(folder: PrompterFolder) -> dict[str, Path]:
+    """The adapters at hand by target, unread but for the name; a broken one is there under its folder's name."""
+    found: dict[str, Path] = {}
+    for home in reversed(homes(folder)):
+        for file in sorted(home.glob(f"*/{MANIFEST}")):
+            if _stands(file.parent):
+                found[_target_of(file)] = file.parent
+    return dict(sorted(found.items()))
+
+
+def _stands(at: Path) -> bool:
+    """False for a folder that is not finished, or that was put aside and has a successor."""
+    if not at.name.startswith("."):
+        return True
+    return at.name.endswith(_ASIDE) and not at.with_name(at.name[1 : -len(_ASIDE)]).exists()
+
+
+def _target_of(file: Path) -> str:
+    try:
+        name = json.loads(file.read_text(encoding="utf-8"))["target"]
+        return name if isinstance(name, str) else file.parent.name
+    except (OSError, ValueError, KeyError, TypeError):
+        return file.parent.name
+
+
+def find(folder: PrompterFolder, target: str) -> Adapter:
+    """The adapter of a target, checked.
+
+    Raises:
+        TargetError: there is none.
+        ArtifactError: it is damaged, newer, or belongs to another prompter.
+    """
+    known = paths(folder)
+    at = known.get(target) or next((p for p in known.values() if p.name == target), None)
+    if at is None:
+        raise TargetError(
+            f"{folder.manifest.name} has no adapter for target {target!r}; it has: {', '.join(known) or 'none'}; "
+            f"make one with: promptlift adapt --target {target} --gguf MODEL.gguf (or --base-url URL)"
+        )
+    return load(at, folder)
+
+
+def load(path: Path, folder: PrompterFolder) -> Adapter:
+    """Read and check an adapter's folder: format, fields, trunk, and the hash of the tensors."""
+    file, again = path / MANIFEST, "adapt again with: promptlift adapt"
+    try:
+        row = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{file} can't be read: {error}; {again}") from None
+    found = row.get("format") if isinstance(row, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise ArtifactError(
+            f"{file} has format {found}, this promptlift reads up to {FORMAT}: pip install --upgrade promptlift"
+        )
+    try:
+        manifest = AdapterManifest.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise ArtifactError(f"{file}: {where}: {first['msg']}; {again}") from None
+    if manifest.trunk != folder.trunk:
+        raise ArtifactError(
+            f"{path} belongs to another prompter: its trunk is {manifest.trunk}, "
+            f"{folder.manifest.name}'s is {folder.trunk}; {again}"
+        )
+    tensors = path / TENSORS
+    if not tensors.is_file():
+        raise ArtifactError(f"{tensors} is missing; {again}")
+    if (actual := sha256_of(tensors)) != manifest.files.get(TENSORS):
+        raise ArtifactError(
+            f"{tensors} is cut short or changed: SHA-256 is {actual[:12]}…, "
+            f"{MANIFEST} says {str(manifest.files.get(TENSORS))[:12]}…; {again}"
+        )
+    return Adapter(path, manifest)
+
+
+def place(folder: PrompterFolder, target: str, make: Path) -> Path:
+    """Put a finished adapter folder in its place; killed at any moment, it leaves the old one or the new one.
+
+    Args:
+        folder: whose adapter it is.
+        target: its name.
+        make: the finished folder; it must stand beside its place, on the same file system.
+    """
+    at = homes(folder)[0] / slug(target)
+    old = at.with_name(f".{at.name}{_ASIDE}")
+    if at.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        at.rename(old)
+    make.rename(at)
+    shutil.rmtree(old, ignore_errors=True)
+    return at
+
+
+def remove(folder: PrompterFolder, target: str) -> Path:
+    """Delete the user's adapter of a target; those that come with the package stay.
+
+    Raises:
+        TargetError: there is none, or it comes with the package.
+    """
+    known = paths(folder)
+    if target not in known:
+        raise TargetError(
+            f"{folder.manifest.name} has no adapter for target {target!r}; it has: {', '.join(known) or 'none'}"
+        )
+    at = known[target]
+    if at.is_relative_to(BUILTIN):
+        raise TargetError(f"the adapter for {target!r} comes with the package and can't be removed: {at}")
+    gone = at.with_name(f".{at.name.strip('.')}.removed")
+    shutil.rmtree(gone, ignore_errors=True)
+    at.rename(gone)
+    shutil.rmtree(gone)
+    return at
