@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promptlift.artifacts import BUILTIN, MANIFEST, PrompterFolder, sha256_of
 from promptlift.errors import ArtifactError, InputError, TargetError
-from promptlift.records import Strength
+from promptlift.records import Strength, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,11 +175,16 @@ def _stands(at: Path) -> bool:
 
 
 def _target_of(file: Path) -> str:
+    return _named(file) or file.parent.name
+
+
+def _named(file: Path) -> str | None:
+    """The target that a manifest names; None where it can't be read."""
     try:
         name = json.loads(file.read_text(encoding="utf-8"))["target"]
-        return name if isinstance(name, str) else file.parent.name
+        return name if isinstance(name, str) else None
     except (OSError, ValueError, KeyError, TypeError):
-        return file.parent.name
+        return None
 
 
 def find(folder: PrompterFolder, target: str) -> Adapter:
@@ -233,6 +238,22 @@ def load(path: Path, folder: PrompterFolder) -> Adapter:
     return Adapter(path, manifest)
 
 
+def place_of(folder: PrompterFolder, target: str) -> Path:
+    """The folder that a target's new adapter goes to.
+
+    Raises:
+        InputError: the name can't be used, or another target has the same folder: a:b and a-b.
+    """
+    at = homes(folder)[0] / slug(target)
+    other = _named(at / MANIFEST)
+    if other is not None and other != target:
+        raise InputError(
+            f"target {target!r} would take the folder of target {other!r}, {at.name}: choose another name, or first "
+            f"run: promptlift targets remove {other}"
+        )
+    return at
+
+
 def place(folder: PrompterFolder, target: str, make: Path) -> Path:
     """Put a finished adapter folder in its place; killed at any moment, it leaves the old one or the new one.
 
@@ -240,8 +261,11 @@ def place(folder: PrompterFolder, target: str, make: Path) -> Path:
         folder: whose adapter it is.
         target: its name.
         make: the finished folder; it must stand beside its place, on the same file system.
+
+    Raises:
+        InputError: as `place_of`.
     """
-    at = homes(folder)[0] / slug(target)
+    at = place_of(folder, target)
     old = at.with_name(f".{at.name}{_ASIDE}")
     if at.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -249,6 +273,20 @@ def place(folder: PrompterFolder, target: str, make: Path) -> Path:
     make.rename(at)
     shutil.rmtree(old, ignore_errors=True)
     return at
+
+
+def mark(folder: PrompterFolder, target: str, standing: Standing, why: str | None) -> Adapter:
+    """Write down what an adapter was measured to be worth; one that is worse than none is not used by default.
+
+    Raises:
+        TargetError, ArtifactError: as `find`; one that comes with the package can't be marked.
+    """
+    found = find(folder, target)
+    if found.path.is_relative_to(BUILTIN) and not os.access(found.path, os.W_OK):
+        raise TargetError(f"the adapter for {target!r} comes with the package and can't be marked: {found.path}")
+    manifest = found.manifest.model_copy(update={"standing": standing, "why": why})
+    write_atomically(found.path / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+    return Adapter(found.path, manifest)
 
 
 def remove(folder: PrompterFolder, target: str) -> Path:
@@ -265,6 +303,8 @@ def remove(folder: PrompterFolder, target: str) -> Path:
     at = known[target]
     if at.is_relative_to(BUILTIN):
         raise TargetError(f"the adapter for {target!r} comes with the package and can't be removed: {at}")
+    # what a killed `place` has put aside must not come back in its stead
+    shutil.rmtree(at.with_name(f".{at.name}{_ASIDE}"), ignore_errors=True)
     gone = at.with_name(f".{at.name.strip('.')}.removed")
     shutil.rmtree(gone, ignore_errors=True)
     at.rename(gone)

@@ -97,7 +97,10 @@ def rewrite_file(
     rows = read_rows(source, settings.field)
     prompts = [row[settings.field] for row in rows]
     key = hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
+    adapter = prompter.adapter(settings.target) if settings.target is not None else None
     header = {"promptlift_batch": {**asdict(settings), "prompter": prompter.name, "prompts": key}}
+    if adapter is not None:
+        header["promptlift_batch"]["adapter"] = adapter.version
     part = output.with_name(output.name + ".part")
     if restart:
         part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from promptlift import adapters
@@ -23,10 +24,10 @@ class TargetAdapters:
         Args:
             folder: the prompter.
             engine: runs it.
-            unproven: also use adapters that were found to be worse than none.
+            unproven: also use adapters that were found to be worse than none, and advice of every kind from all.
         """
         self._folder, self._engine, self._unproven = folder, engine, unproven
-        self._known: dict[str, tuple[tuple[Path, int, int], adapters.Adapter]] = {}
+        self._known: dict[str, tuple[list[tuple[Path, int, int]], adapters.Adapter]] = {}
         self._lock = threading.Lock()
 
     def ready(self, target: str) -> adapters.Adapter | None:
@@ -47,11 +48,17 @@ class TargetAdapters:
 
     def _current(self, target: str) -> adapters.Adapter:
         known = self._known.get(target)
-        if known is not None and _stamp(known[0][0]) == known[0]:
+        if known is not None and self._stamps(known[1].path) == known[0]:
             return known[1]
         found = adapters.find(self._folder, target)
-        self._known[target] = (_stamp(found.path), found)
+        if self._unproven:
+            found = replace(found, manifest=found.manifest.model_copy(update={"proven": []}))
+        self._known[target] = (self._stamps(found.path), found)
         return found
+
+    def _stamps(self, path: Path) -> list[tuple[Path, int, int]]:
+        """Of an adapter's folder, and of those that would be taken in its stead: the user's own comes first."""
+        return [_stamp(at) for at in (path, *(home / path.name for home in adapters.homes(self._folder)))]
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:

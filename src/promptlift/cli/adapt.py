@@ -64,14 +64,14 @@ def adapt(
         FormOption, typer.Option(help="low-rank is small and runs everywhere; full is the paper's, for --engine torch.")
     ] = FormOption.low_rank,
     rank: Annotated[int, typer.Option(min=1, max=512, help="Of the head's update.")] = 16,
-    linear_rank: Annotated[int, typer.Option(min=0, max=512, help="Of the linear layer's; 0 leaves it out.")] = 16,
-    epochs: Annotated[float, typer.Option(min=0.01, help="At most; it stops when the held-out loss rises.")] = 10.0,
+    linear_rank: Annotated[int, typer.Option(min=0, max=512, help="Of the linear layer's; 0 leaves it out.")] = 48,
+    epochs: Annotated[float, typer.Option(min=0.01, help="At most; it stops when the held-out loss rises.")] = 3.0,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without a better held-out loss.")] = 2,
     learning_rate: Annotated[float | None, typer.Option(min=0.0, show_default="by form")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs in a step.")] = 8,
     vocabulary: Annotated[
         int, typer.Option(min=0, help="How many tokens the low-rank form adapts, the likeliest; 0: all.")
-    ] = 4096,
+    ] = 16384,
     validation: Annotated[float, typer.Option(min=0.01, max=0.5, help="Share of the pairs held out.")] = 0.1,
     most_loss: Annotated[
         float, typer.Option(help="Leave out pairs stranger than this to the unadapted prompter, in nats a token.")
@@ -119,6 +119,7 @@ def adapt(
     if given > 1 or (given == 0 and target not in BUILTIN_TARGETS):
         raise InputError("say where the target is with one of: --gguf PATH, --base-url URL, or --pairs FILE")
     folder = artifacts.load(prompter)
+    adapters.place_of(folder, target)
     settings = StageTwoSettings(
         form=form.value, rank=rank, linear_rank=linear_rank, epochs=epochs, patience=patience,
         learning_rate=learning_rate, batch_size=batch_size, vocabulary=vocabulary, validation=validation,

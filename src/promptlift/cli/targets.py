@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -88,6 +89,31 @@ def remove(
     """
     gone = adapters.remove(artifacts.load(prompter), target)
     console.error_console().print(f"removed {gone}")
+
+
+class StandingOption(StrEnum):
+    """What an adapter was measured to be worth."""
+
+    unmeasured = "unmeasured"
+    better = "better"
+    worse = "worse"
+
+
+@app.command("mark")
+def mark(
+    target: Annotated[str, typer.Argument(help="The adapter's name.")],
+    standing: Annotated[StandingOption, typer.Argument(help="worse: it is not used unless --unproven asks for it.")],
+    why: Annotated[str | None, typer.Option(help="What that rests on, in one line.")] = None,
+    prompter: PrompterOption = None,
+) -> None:
+    """Write down what an adapter was measured to be worth. One that is worse than none is not used by default.
+
+    Example:
+
+        promptlift targets mark my-target worse --why "lift -12 (-20 to -4), n = 100"
+    """
+    found = adapters.mark(artifacts.load(prompter), target, standing.value, why)
+    console.error_console().print(f"{target}: {found.manifest.standing}")
 
 
 def setup(prompter: PrompterOption = None, base_gguf: BaseOption = None) -> None:

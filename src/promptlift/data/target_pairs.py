@@ -66,13 +66,14 @@ def target_pairs(
         target: the LLM.
         name: what its pairs carry as `target`.
         settings: see there.
-        seeds: raw prompts; those that the prompter would not rewrite are passed over.
+        seeds: raw prompts; those that the prompter would not rewrite, or that came before, are passed over.
         progress: told about the advance.
 
     Returns:
         A pair for each seed whose sides all pass; why the others did not.
     """
-    usable = [seed for seed in seeds if prepare(seed.prompt, ["en"])[1] is None]
+    once = {seed.prompt: seed for seed in reversed(seeds)}  # the first of the same, in the last one's place
+    usable = [seed for seed in reversed(once.values()) if prepare(seed.prompt, ["en"])[1] is None]
     done = StageCounter(progress, "pairs", len(usable))
     made, over = work(usable, lambda seed: _pair(target, name, settings, seed), settings.concurrency, done)
     dropped: list[dict[str, Any]] = []

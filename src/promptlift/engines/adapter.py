@@ -6,7 +6,7 @@ import hashlib
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from promptlift.engines.cache import KEY, stored
 from promptlift.engines.lora import HEAD
 from promptlift.errors import ArtifactError, EngineError
 from promptlift.models import cache_folder
+
+if TYPE_CHECKING:
+    from promptlift.engines.write import Part
 
 BUILD = 1
 """Raised when the same inputs would give another file."""
@@ -49,29 +52,18 @@ def adapter_gguf(adapter: Adapter, engine_file: Path, *, cache: Path | None = No
 
 
 def _make(path: Path, *, adapter: Adapter, engine: inspect.Gguf, key: str) -> str:
-    from gguf.constants import GGMLQuantizationType
-
-    from promptlift.engines.write import Part, field, write_gguf
+    from promptlift.engines.write import field, write_gguf
 
     tensors = adapter.tensors()
     head = head_weight(engine)
-    (v, d), rank = head.shape, len(tensors["head.A"])
-    rows = tensors.get("head.ids")
-    fits = tensors["head.A"].shape[1] == d == len(tensors["linear.B"]) and (
-        len(tensors["head.B"]) == (v if rows is None else len(rows))
-    )
-    if not fits or (rows is not None and len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < v):
+    v, d = head.shape
+    if not _fits(tensors, adapter.manifest.fixed, v, d):
         raise ArtifactError(
             f"{adapter.path / TENSORS} does not fit the prompter's head of {v} tokens and {d} numbers; "
             "adapt again with: promptlift adapt"
         )
     down, up = fold(tensors, head, adapter.manifest.fixed)
-    assert down.shape[0] == up.shape[1] >= rank
-    half = (down.astype(np.float16), up.astype(np.float16))
-    parts = [
-        Part(f"{HEAD}{suffix}", matrix.shape, GGMLQuantizationType.F16, partial(iter, (matrix,)))
-        for suffix, matrix in zip((".lora_a", ".lora_b"), half, strict=True)
-    ]
+    parts = [_part(".lora_a", down), _part(".lora_b", up)]
     fields = [
         engine.raw("general.architecture"),
         field("general.type", "adapter"),
@@ -81,6 +73,33 @@ def _make(path: Path, *, adapter: Adapter, engine: inspect.Gguf, key: str) -> st
         field(KEY, key),
     ]
     return write_gguf(path, fields, parts)
+
+
+def _fits(tensors: dict[str, npt.NDArray[Any]], fixed: list[int], v: int, d: int) -> bool:
+    """True if an adapter can be folded into a head of (v, d)."""
+    ids = tensors.get("head.ids", np.arange(v))
+    r_h, r_w = (len(tensors[name]) if tensors[name].ndim else 0 for name in ("head.A", "linear.A"))
+    wanted = {"head.A": (r_h, d), "linear.A": (r_w, d), "linear.B": (d, r_w), "head.B": (ids.size, r_h)}
+    return (
+        ids.ndim == 1
+        and ids.dtype.kind in "iu"
+        and all(tensors[name].shape == shape for name, shape in wanted.items())
+        and all(0 <= int(token) < v for token in (*ids, *fixed))
+    )
+
+
+def _part(suffix: str, matrix: npt.NDArray[np.float32]) -> Part:
+    """A factor in Q8_0 where its rows fill the blocks, else in fp16: a big vocabulary's is read for each token."""
+    from gguf import quants
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    from promptlift.engines.write import Part
+
+    kind = GGMLQuantizationType.Q8_0
+    if matrix.shape[1] % GGML_QUANT_SIZES[kind][0]:
+        kind = GGMLQuantizationType.F16
+    data = quants.quantize(matrix, kind)
+    return Part(HEAD + suffix, matrix.shape, kind, partial(iter, (data,)))
 
 
 def head_weight(engine: inspect.Gguf) -> npt.NDArray[np.float32]:

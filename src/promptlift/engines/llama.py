@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CONTEXT = 2048
 """Tokens a slot can hold: the prompt as shown and what is written."""
 TOP, EVERY = 20, 1_000_000
+SURE = 7.0
+"""Nats between one answer and the least of the top tokens from which the other can move P(change) by 0.001 at most."""
 
 
 class LlamaEngine(Engine):
@@ -102,13 +104,18 @@ class LlamaEngine(Engine):
         """P(change), from the log-probabilities of the one token after `question`."""
         found: dict[str, float] = {}
         for count in (TOP, EVERY):
-            request = {"prompt": question, "n_predict": 1, "n_probs": count, "temperature": 0, "id_slot": slot}
+            request: dict[str, Any] = {"prompt": question, "n_predict": 1, "n_probs": count, "id_slot": slot}
+            # Where it picks a token that is a part of a character, it tells no probabilities: so it picks YES. Those
+            # that it tells are from before the bias.
+            request |= {"temperature": 0, "logit_bias": [[template.YES, 1000.0]]}
             top = self._complete(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
             found = {entry["token"]: float(entry["logprob"]) for entry in top}
-            if template.YES in found or template.NO in found:
-                break  # a trained prompter names both among the first; any other model is asked for all
-        floor = min(found.values())  # a token that is not among them has less than this
-        yes, no = found.get(template.YES, floor), found.get(template.NO, floor)
+            floor = min(found.values())  # a token that is not among them has less than this
+            yes, no = found.get(template.YES, floor), found.get(template.NO, floor)
+            # A trained prompter names both among the first. Where an adapter lifts other tokens over one of
+            # them, or the model is no prompter, all are asked for, unless the other is sure enough.
+            if (template.YES in found and template.NO in found) or abs(yes - no) > SURE:
+                break
         return 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
 
     def write(

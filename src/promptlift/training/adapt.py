@@ -133,7 +133,7 @@ def adapt(
         MissingExtraError: torch is not installed.
         ModelError: the base can't be loaded.
     """
-    name = adapters.slug(target)
+    place = adapters.place_of(folder, target)
     try:
         import torch
 
@@ -143,10 +143,9 @@ def adapt(
     except ImportError as error:
         raise MissingExtraError(f"adapting ({error.name})", "train") from None
     ready = prepare(folder, pairs, settings, base, progress, cache)
-    home = adapters.homes(folder)[0]
-    home.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     data = hash_pairs(pairs)
-    work = work_folder(home / name, {"trunk": folder.trunk, "data": data, **asdict(settings)}, resume)
+    work = work_folder(place, {"trunk": folder.trunk, "data": data, **asdict(settings)}, resume)
     found = train_head(
         ready.found, ready.mass, ready.training, ready.held_out, settings, work, [TrainerProgress(progress)]
     )

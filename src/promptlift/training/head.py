@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,12 @@ class BaseHead:
 
     def to(self, dtype: torch.dtype) -> BaseHead:
         """The same head in another number format."""
-        bias = None if self.bias is None else self.bias.to(dtype)
-        return BaseHead(self.weight.to(dtype), bias, self.softcap, self.scale, self.fixed)
+        return self.moved(lambda tensor: tensor.to(dtype))
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> BaseHead:
+        """The same head with what `move` makes of its tensors: on another device, say."""
+        bias = None if self.bias is None else move(self.bias)
+        return BaseHead(move(self.weight), bias, self.softcap, self.scale, self.fixed)
 
 
 def base_head(model: Any, tokenizer: Any) -> BaseHead:
@@ -83,6 +88,12 @@ class AdaptedHead(nn.Module, ABC):
         """Keep the base's head; it is never trained."""
         super().__init__()
         self.base = base
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AdaptedHead:
+        """What `to`, `cpu` and the like do: the base's head goes where the parameters go."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.base = self.base.moved(fn)
+        return self
 
     @abstractmethod
     def products(self, features: Tensor) -> HeadProducts:
@@ -138,7 +149,8 @@ class LowRankHead(AdaptedHead):
         v, d = base.weight.shape
         exact = torch.float64 if base.weight.dtype == torch.float64 else torch.float32
         make = torch.Generator().manual_seed(seed)
-        self.ids = ids
+        self.ids: Tensor | None
+        self.register_buffer("ids", ids, persistent=False)  # moves with the parameters
         rows = v if ids is None else len(ids)
 
         def random(rank: int) -> nn.Parameter:

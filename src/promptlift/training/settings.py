@@ -24,12 +24,12 @@ class StageTwoSettings:
 
     form: Form = "low-rank"
     rank: int = 16
-    linear_rank: int = 16
-    epochs: float = 10.0
+    linear_rank: int = 48
+    epochs: float = 3.0
     patience: int = 2
     learning_rate: float | None = None
     batch_size: int = 8
-    vocabulary: int = 4096
+    vocabulary: int = 16384
     validation: float = 0.1
     most_loss: float | None = 4.0
     max_tokens: int = 512

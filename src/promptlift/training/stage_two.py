@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 
 from promptlift.training.features import Features
 from promptlift.training.head import AdaptedHead, BaseHead, FullHead, LowRankHead
@@ -55,7 +55,7 @@ class _StageTwoTrainer(Trainer):  # type: ignore[misc]
     ids: Tensor | None
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **_: Any) -> dict[str, float]:
-        head = whole_head(self.model.head, self.whole, self.ids)
+        head = whole_head(self.model.head, self.whole, self.ids).to(self.args.device)
         metrics = {f"{metric_key_prefix}_loss": float(token_losses(head, *self.held_out).mean())}
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -115,6 +115,7 @@ def train_head(
         data_collator=collate,
         callbacks=[EarlyStoppingCallback(settings.patience), *callbacks],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which carries the result alone
     at = torch.cat([torch.arange(found.offsets[k], found.offsets[k + 1]) for k in held_out])
     trainer.held_out = found.values[at].to(device), found.goals[at].to(device)
     trainer.whole, trainer.ids = whole, mass.ids
