@@ -60,20 +60,25 @@ def _show_adapters(out: Console, row: dict[str, Any]) -> None:
     if not row["adapters"]:
         out.print(f"{row['prompter']} is adapted to no target yet: promptlift adapt --target NAME --gguf MODEL.gguf")
         return
-    table = Table(
-        "target", "form", "rank", "MB", "pairs", "held-out loss", "made", "used", box=None, header_style="bold"
-    )
+    table = Table(box=None, header_style="bold")
+    for name in ("target", "form", "rank", "MB", "pairs", "held-out loss", "made", "used"):
+        table.add_column(name, no_wrap=True)
+    notes = []
     for found in row["adapters"]:
         if "error" in found:
-            table.add_row(found["target"], "", "", "", "", "", "", "no: " + found["error"])
+            table.add_row(found["target"], *[""] * 6, "no")
+            notes.append(f"{found['target']}: {found['error']}")
             continue
-        used = "yes, not measured" if found["standing"] == "unmeasured" else "yes"
         table.add_row(
             found["target"], found["form"], f"{found['rank']}+{found['linear_rank']}", f"{found['megabytes']:.1f}",
-            str(found["pairs"]), f"{found['loss_before']:.3f} -> {found['loss_after']:.3f}", found["created"],
-            f"no: {found['why'] or 'worse than none'}" if found["standing"] == "worse" else used,
+            str(found["pairs"]), f"{found['loss_before']:.2f} > {found['loss_after']:.2f}", found["created"],
+            {"worse": "no", "unmeasured": "unmeasured", "better": "yes"}[found["standing"]],
         )  # fmt: skip
+        if found["why"]:
+            notes.append(f"{found['target']}, {found['standing']} than none: {found['why']}")
     out.print(table)
+    for note in notes:
+        out.print(note, style="dim", soft_wrap=True)
 
 
 @app.command("remove")
