@@ -34,7 +34,7 @@ from promptlift.training.head import AdaptedHead, BaseHead, FullHead, LowRankHea
 from promptlift.training.head_loss import head_loss, token_losses
 from promptlift.training.layout import written_tokens
 from promptlift.training.settings import StageTwoSettings
-from promptlift.training.stage_two import whole_head
+from promptlift.training.stage_two import train_head, whole_head
 from promptlift.training.trunk import Trunk
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -298,7 +298,9 @@ def test_the_trunk_and_the_files_of_stage_one_stay_as_they_were(run: Run) -> Non
     now = run.trunk.model.state_dict()
     assert now.keys() == run.weights.keys()
     assert all(torch.equal(now[name], tensor) for name, tensor in run.weights.items())
-    assert torch.equal(run.trunk.model.get_output_embeddings().weight, run.trunk.head.weight)
+    own = run.trunk.model.get_output_embeddings().weight
+    assert torch.equal(own, run.trunk.head.weight)
+    assert own.data_ptr() != run.trunk.head.weight.data_ptr(), "what trains the head would train the embedding"
     assert files_in(run.folder.path) | files_in(run.folder.path.parent / "base") == run.files
     assert artifacts.load(run.folder.path).trunk == run.folder.trunk
 
@@ -360,6 +362,19 @@ def test_the_torch_engine_writes_what_the_leased_adapter_says_and_scores_as_with
     assert found[2][1] != before[1]
     assert use(None) == before
     engine.close()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_training_that_changes_nothing_has_the_losses_of_the_base(form: str, llama: Run, tmp_path: Path) -> None:
+    settings = replace(QUICK, form=form, learning_rate=0.0, epochs=1, batch_size=64)
+    ready = adapting.prepare(llama.folder, PAIRS, settings, cache=llama.cache)
+    found = train_head(ready.found, ready.mass, ready.training, ready.held_out, settings, tmp_path)
+    learnt, held_out = (
+        float(torch.cat([ready.mass.losses[ready.found.offsets[k] : ready.found.offsets[k + 1]] for k in rows]).mean())
+        for rows in (ready.training, ready.held_out)
+    )
+    assert found.train_loss == pytest.approx(learnt, abs=1e-4)
+    assert [row["held_out_loss"] for row in found.history] == [pytest.approx(held_out, abs=1e-4)]
 
 
 @pytest.mark.parametrize(
