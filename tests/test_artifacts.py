@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny import tiny_llama_gguf, tiny_prompter_folder
 
-from promptlift import artifacts
+from promptlift import adapters, artifacts
 from promptlift.bases import base_gguf, fetch_base, remember_base
 from promptlift.errors import ArtifactError, ModelError
 
@@ -88,12 +88,25 @@ def test_no_such_prompter(tmp_path: Path) -> None:
         artifacts.load("nobody")
 
 
-def test_the_shipped_prompters_are_whole_and_small(tmp_path: Path) -> None:
+def test_the_shipped_prompters_are_whole_and_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROMPTLIFT_DATA", str(tmp_path))
     assert artifacts.DEFAULT in artifacts.builtin_names()
     for name in artifacts.builtin_names():
         loaded = artifacts.load(name)
-        size = sum(p.stat().st_size for p in loaded.path.rglob("*") if p.is_file())
-        assert size <= 10_000_000, "the package carries at most 10 MB of it"
+        own = sum(p.stat().st_size for p in loaded.path.iterdir() if p.is_file())
+        assert own <= 10_000_000, "the package carries at most 10 MB of it"
+        for target, path in adapters.paths(loaded).items():
+            assert path.is_relative_to(loaded.path) and adapters.find(loaded, target).manifest.form == "low-rank"
+            size = sum(p.stat().st_size for p in path.iterdir())
+            assert size <= 1_000_000, "and a megabyte for each target"
+
+
+def test_the_shipped_adapters_are_those_that_the_readings_were_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROMPTLIFT_DATA", str(tmp_path))
+    folder = artifacts.load()
+    found = {target: adapters.find(folder, target).manifest for target in adapters.paths(folder)}
+    assert set(found) == {"qwen2.5-coder:0.5b", "qwen2.5-coder:1.5b", "smollm2"}
+    assert all(m.standing == "worse" and m.why and m.loss_after < m.loss_before for m in found.values())
         copy = tmp_path / name
         shutil.copytree(loaded.path, copy)
         assert artifacts.load(copy).version == loaded.version
