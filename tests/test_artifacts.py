@@ -99,17 +99,19 @@ def test_the_shipped_prompters_are_whole_and_small(monkeypatch: pytest.MonkeyPat
             assert path.is_relative_to(loaded.path) and adapters.find(loaded, target).manifest.form == "low-rank"
             size = sum(p.stat().st_size for p in path.iterdir())
             assert size <= 1_000_000, "and a megabyte for each target"
+        copy = tmp_path / name
+        shutil.copytree(loaded.path, copy)
+        assert artifacts.load(copy).version == loaded.version
 
 
-def test_the_shipped_adapters_are_those_that_the_readings_were_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_shipped_adapters_are_those_that_the_readings_were_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PROMPTLIFT_DATA", str(tmp_path))
     folder = artifacts.load()
     found = {target: adapters.find(folder, target).manifest for target in adapters.paths(folder)}
     assert set(found) == {"qwen2.5-coder:0.5b", "qwen2.5-coder:1.5b", "smollm2"}
     assert all(m.standing == "worse" and m.why and m.loss_after < m.loss_before for m in found.values())
-        copy = tmp_path / name
-        shutil.copytree(loaded.path, copy)
-        assert artifacts.load(copy).version == loaded.version
 
 
 def test_a_base_is_remembered_once_it_is_set_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
