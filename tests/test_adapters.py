@@ -814,6 +814,19 @@ def test_an_adapter_that_is_worse_than_none_is_not_used(folder: PrompterFolder) 
         assert prompter.rewrite(RAW, "t").rewrite == f"{RAW}\n\n{OTHER}"
 
 
+def test_what_an_adapter_is_worth_is_marked_and_counts_at_the_next_request(folder: PrompterFolder) -> None:
+    before = write(folder, "t", factors(1))
+    with Prompter(folder, Scribe()) as prompter:
+        assert prompter.adapter("t") == before
+        marked = adapters.mark(folder, "t", "worse", "lift -4 (-8 to 0), n = 100")
+        assert adapters.find(folder, "t") == marked and marked.version == before.version
+        assert (marked.manifest.standing, marked.manifest.why) == ("worse", "lift -4 (-8 to 0), n = 100")
+        assert prompter.adapter("t") is None
+        assert adapters.mark(folder, "t", "unmeasured", None) == before == prompter.adapter("t")
+    with pytest.raises(TargetError, match="no adapter for target 'x'"):
+        adapters.mark(folder, "x", "worse", None)
+
+
 def test_an_adapter_is_used_for_the_strengths_that_it_learnt(folder: PrompterFolder) -> None:
     both = replace(folder, manifest=folder.manifest.model_copy(update={"strengths": ["light", "content"]}))
     adapter = write(folder, "t", factors(1))

@@ -143,6 +143,7 @@ def _ask(
 ) -> tuple[list[Pair], dict[str, Any]]:
     """The target's own pairs, and what the manifest says of them."""
     from promptlift.data.target_pairs import target_pairs
+    from promptlift.training.adapt import LEAST
 
     with console.row_progress() as bar:
         made = target_pairs(asked, target, how, seeds, reporter(bar, asked))
@@ -151,6 +152,12 @@ def _ask(
     console.error_console().print(
         f"{len(pairs)} pairs of {len(seeds)} prompts; dropped: {dropped}; {asked.budget.spent.describe()}"
     )
+    if len(pairs) < LEAST:  # told here, where the reason is known: the LLM can't be reached, say
+        why = made.dropped[-1]["reason"] if made.dropped else "none: there are too few prompts"
+        raise InputError(
+            f"{target} gave {len(pairs)} pairs, {LEAST} are needed; the last reason to drop one was {why}; "
+            "--save-pairs FILE shows what it wrote, --seeds FILE and --n give it more prompts"
+        )
     return pairs, {"model": asked.client.name, "seeds": len(seeds), "accepted": len(pairs), "dropped": dropped}
 
 
