@@ -21,7 +21,7 @@ from promptlift.models import cache_folder
 if TYPE_CHECKING:
     from promptlift.engines.write import Part
 
-BUILD = 1
+BUILD = 2
 """Raised when the same inputs would give another file."""
 _ROWS = 4096
 
