@@ -111,8 +111,8 @@ def test_a_cache_that_is_no_database_is_one_line(tmp_path: Path) -> None:
 def test_two_processes_write_to_one_cache(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from promptlift.chat.base import Answer; "
-        "from promptlift.chat.cached import AnswerCache; c = AnswerCache(Path(sys.argv[1])); "
-        "[c.put(f'{sys.argv[2]}{k}', Answer('x', 1, False, 0.0)) for k in range(50)]"
+        "from dataclasses import asdict; from promptlift.chat.cached import AnswerCache; c = AnswerCache(Path(sys.argv[1])); "
+        "[c.put(f'{sys.argv[2]}{k}', asdict(Answer('x', 1, False, 0.0))) for k in range(50)]"
     )
     path = tmp_path / "c.sqlite"
     running = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptlift.chat.base import Answer, AnswerStream, ChatClient
+from promptlift.chat.base import Answer, AnswerStream, ChatClient, Choice
 from promptlift.errors import TargetError
 
-__all__ = ["BUILTIN_TARGETS", "Answer", "AnswerStream", "ChatClient", "open_target"]
+__all__ = ["BUILTIN_TARGETS", "Answer", "AnswerStream", "ChatClient", "Choice", "open_target"]
 
 BUILTIN_TARGETS = ("embedded", "smollm2")
 """Names of the embedded model: it serves as a target, too."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -35,6 +36,29 @@ class Answer:
         """Length and time in words: `57 tokens, 1.2 s, cut`."""
         parts = [] if self.tokens is None else [f"{self.tokens} token{'' if self.tokens == 1 else 's'}"]
         return ", ".join([*parts, f"{self.seconds:.1f} s", *(["cut"] if self.cut else [])])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an LLM takes when it is asked to reply with one of a few words.
+
+    Attributes:
+        probabilities: of each choice, as the first thing that it says; they add up to `coverage`, not to 1.
+            None where the LLM does not tell probabilities.
+        text: what it said.
+        tokens: how many were generated; None where the LLM did not say.
+        prompt_tokens: how many were read; None where the LLM did not say.
+    """
+
+    probabilities: dict[str, float] | None
+    text: str
+    tokens: int | None = None
+    prompt_tokens: int | None = None
+
+    @property
+    def coverage(self) -> float:
+        """The share of the probability that is on the choices; 0 where none is told."""
+        return sum((self.probabilities or {}).values())
 
 
 @dataclass(frozen=True)
@@ -149,6 +173,25 @@ class ChatClient(ABC):
         """
         return self.stream(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed, system=system).answer
 
+    def choose(
+        self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None
+    ) -> Choice:
+        """Which of a few words the LLM replies with, at temperature 0.
+
+        Clients that can read token log-probabilities tell those; this one has the text alone.
+
+        Args:
+            prompt: what is asked; it should say that the reply is one of the choices.
+            choices: words that differ in their first token.
+            max_tokens: of the reply, where it must be read as text.
+            system: a system message, if any.
+
+        Raises:
+            TargetError: the LLM failed, or the prompt does not fit into its context.
+        """
+        said = self.answer(prompt, max_tokens=max_tokens, system=system)
+        return Choice(None, said.text, said.tokens, said.prompt_tokens)
+
     @abstractmethod
     def close(self) -> None:
         """Cancel what is in work and free the target; requests after it raise TargetError."""
@@ -162,6 +205,25 @@ class ChatClient(ABC):
     ) -> None:
         """Close the client."""
         self.close()
+
+
+def first_token_choices(choices: Sequence[str], top: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The probabilities of the choices, from a reply's likeliest first tokens.
+
+    A token counts for a choice that it begins, whatever its case and the white space before it: ` a` and `A` are
+    both A. One that begins several choices counts for none.
+
+    Args:
+        choices: the words.
+        top: (token, log-probability in nats).
+    """
+    found = dict.fromkeys(choices, 0.0)
+    for token, logprob in top:
+        said = token.strip().casefold()
+        begun = [choice for choice in choices if said and choice.casefold().startswith(said)]
+        if len(begun) == 1:
+            found[begun[0]] += math.exp(logprob)
+    return found
 
 
 def messages(prompt: str, system: str | None) -> list[dict[str, str]]:

@@ -10,18 +10,19 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from promptlift.chat.base import Answer, ChatClient
+from promptlift.chat.base import Answer, ChatClient, Choice
 from promptlift.chat.budget import Budget
 from promptlift.errors import BudgetError, InputError, TargetError
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Reply = TypeVar("Reply", Answer, Choice)
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class AnswerCache:
         except (sqlite3.Error, OSError) as error:
             raise InputError(f"the cache {path} can't be used ({error}); move it away, or name another") from None
 
-    def get(self, key: str) -> Answer | None:
-        """The answer kept under `key`, if there is one."""
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The fields of what is kept under `key`, if there is something."""
         with self._lock:
             row = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return Answer(**json.loads(row[0])) if row else None
+        return dict(json.loads(row[0])) if row else None
 
-    def put(self, key: str, answer: Answer) -> None:
-        """Keep an answer; it is on the disk when this returns."""
+    def put(self, key: str, answer: dict[str, Any]) -> None:
+        """Keep an answer's fields; it is on the disk when this returns."""
         with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(asdict(answer))))
+            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
 
     def close(self) -> None:
         """Close the file."""
@@ -84,23 +85,38 @@ class CachedClient:
             BudgetError: the LLM would have to be asked, and the budget is spent.
             TargetError: the LLM failed; nothing is kept.
         """
-        content = json.dumps([self.client.identity, asdict(question)], sort_keys=True)
-        key = hashlib.sha256(content.encode()).hexdigest()
-        if (kept := self._cache.get(key)) is not None:
-            self.budget.found()
-            return kept
-        guess = self.budget.reserve(question.prompt + (question.system or ""), question.max_tokens)
-        try:
-            answer = self.client.answer(
+        def call() -> Answer:
+            return self.client.answer(
                 question.prompt, max_tokens=question.max_tokens, temperature=question.temperature,
                 seed=question.seed, system=question.system,
             )  # fmt: skip
+
+        return self._kept(asdict(question), question, call, Answer)
+
+    def choose(self, question: Question, choices: Sequence[str]) -> Choice:
+        """Which of a few words the LLM takes, from the cache or the LLM; see `ChatClient.choose` and `ask`."""
+
+        def call() -> Choice:
+            return self.client.choose(
+                question.prompt, choices, max_tokens=question.max_tokens, system=question.system
+            )
+
+        return self._kept({**asdict(question), "choices": list(choices)}, question, call, Choice)
+
+    def _kept(self, content: dict[str, Any], question: Question, call: Callable[[], Reply], kind: type[Reply]) -> Reply:
+        key = hashlib.sha256(json.dumps([self.client.identity, content], sort_keys=True).encode()).hexdigest()
+        if (kept := self._cache.get(key)) is not None:
+            self.budget.found()
+            return kind(**kept)
+        guess = self.budget.reserve(question.prompt + (question.system or ""), question.max_tokens)
+        try:
+            reply = call()
         except BaseException:
             self.budget.settle(guess, question.max_tokens, None, None, failed=True)
             raise
-        self._cache.put(key, answer)
-        self.budget.settle(guess, question.max_tokens, answer.prompt_tokens, answer.tokens)
-        return answer
+        self._cache.put(key, asdict(reply))
+        self.budget.settle(guess, question.max_tokens, reply.prompt_tokens, reply.tokens)
+        return reply
 
 
 def work(

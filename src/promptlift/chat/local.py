@@ -22,16 +22,18 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from promptlift.chat.base import AnswerStream, ChatClient, Ending, messages, one_line
+from promptlift.chat.base import AnswerStream, ChatClient, Choice, Ending, first_token_choices, messages, one_line
 from promptlift.engines.server import start_server
 from promptlift.errors import TargetError
 
 PROMPT_BATCH = 256
 """Tokens of a prompt that are read between two chances to stop."""
+TOP_LOGPROBS = 100
+"""How many likely first tokens are asked for."""
 
 
 class GgufClient(ChatClient):
@@ -75,6 +77,32 @@ class GgufClient(ChatClient):
             request["seed"] = seed
         stop = threading.Event()
         return AnswerStream(self._pieces(request, stop), stop)
+
+    def choose(
+        self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None
+    ) -> Choice:
+        """Which of a few words it would say first, by log-probabilities; see ChatClient.choose. One token is made."""
+        request: dict[str, Any] = {
+            "messages": messages(prompt, system), "max_tokens": 1, "temperature": 0.0, "cache_prompt": False,
+            "logprobs": True, "top_logprobs": TOP_LOGPROBS,
+        }  # fmt: skip
+        replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        stop = threading.Event()
+        thread = self._start(request, replies, stop)
+        try:
+            reply = _get(replies) or {"error": {"message": "it gave no reply"}}
+        finally:
+            stop.set()
+            thread.join()
+        if error := reply.get("error"):
+            raise self._failure(error)
+        (said,) = reply["choices"]
+        top = said["logprobs"]["content"][0]["top_logprobs"] if (said.get("logprobs") or {}).get("content") else []
+        usage = reply.get("usage") or {}
+        return Choice(
+            first_token_choices(choices, ((t["token"], t["logprob"]) for t in top)),
+            said["message"].get("content") or "", usage.get("completion_tokens"), usage.get("prompt_tokens"),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Cancel what is in work, wait for it, and free the model."""

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from promptlift.chat.base import Answer, AnswerStream, ChatClient, Ending, messages
+from promptlift.chat.base import (
+    Answer,
+    AnswerStream,
+    ChatClient,
+    Choice,
+    Ending,
+    first_token_choices,
+    messages,
+)
 from promptlift.chat.faults import Endpoint, Malformed
 from promptlift.errors import TargetError
 
@@ -20,7 +28,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 _NOT_TAKEN = re.compile(r"unsupported|not supported|does not support|unrecogni[sz]ed|unknown|not permitted|unexpected")
-_OPTIONAL = ("max_tokens", "temperature", "seed", "stream_options")
+TOP_LOGPROBS = 20
+"""How many likely first tokens are asked for: the most that OpenAI's API allows."""
+_OPTIONAL = ("max_tokens", "temperature", "seed", "stream_options", "logprobs", "top_logprobs")
 
 
 class EndpointClient(ChatClient):
@@ -96,6 +106,25 @@ class EndpointClient(ChatClient):
         request |= {"stream": True, "stream_options": {"include_usage": True}}
         stop = threading.Event()
         return AnswerStream(self._pieces(request, stop), stop)
+
+    def choose(
+        self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None
+    ) -> Choice:
+        """Which of a few words it replies with; see ChatClient.choose. Endpoints without log-probabilities tell none.
+
+        The first token is enough where log-probabilities are told, but whether they are is known only from a reply.
+        """
+        request = self._request(prompt, max_tokens, 0.0, 0, system) | {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        with self._faults():
+            reply = self._create(request)
+            choice = _choice(reply)
+            text = getattr(getattr(choice, "message", None), "content", None) if choice else None
+            if choice is None or not isinstance(text, str | None):
+                raise Malformed(reply)
+        told = getattr(getattr(choice, "logprobs", None), "content", None)
+        top = getattr(told[0], "top_logprobs", None) if isinstance(told, list) and told else None
+        probabilities = first_token_choices(choices, ((t.token, t.logprob) for t in top)) if top else None
+        return Choice(probabilities, text or "", _tokens(reply), _read(reply))
 
     def close(self) -> None:
         """Close the connections."""
