@@ -28,8 +28,6 @@ def main() -> None:
 
 def measure(files: dict[str, str], prompter: str | None) -> dict[str, Any]:
     """Mean nats a token over the pairs that training held out: {pairs of: {adapter or "none": loss}}."""
-    import torch
-
     from promptlift import adapters, artifacts
     from promptlift.records import read_pairs
     from promptlift.training.adapt import head_from, prepare
@@ -41,7 +39,7 @@ def measure(files: dict[str, str], prompter: str | None) -> dict[str, Any]:
     rows: dict[str, dict[str, float]] = {}
     for name, file in files.items():
         ready = prepare(folder, read_pairs(file), StageTwoSettings(), progress=None)
-        at = torch.cat([torch.arange(ready.found.offsets[k], ready.found.offsets[k + 1]) for k in ready.held_out])
+        at = ready.found.positions(ready.held_out)
         base = ready.found.head
         heads = {"none": LowRankHead(base, 1, 0)}
         heads |= {other: head_from(adapters.find(folder, other), base) for other in files}

@@ -7,16 +7,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 pytest.importorskip("torch")
 
+from scripted_http import ScriptedEndpoint
 from tiny import tiny_llama_gguf, tiny_prompter_folder
 from tiny_hf import one_thread  # noqa: F401
 
@@ -24,6 +23,7 @@ from promptlift import adapters, artifacts
 from promptlift.adapters import Adapter
 from promptlift.cli import main
 from promptlift.cli.cache import KINDS
+from promptlift.data.target_pairs import FIRST
 from promptlift.records import Pair, read_pairs, write_jsonl
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("default")]  # training libraries warn
@@ -295,52 +295,27 @@ def test_options_out_of_range_are_exit_2(place: Place, run: Run, words: tuple[st
 # --- from the target -------------------------------------------------------------------
 
 
-class Target(BaseHTTPRequestHandler):
-    """Says how it would like to be asked; counts the questions, and now and then answers the prompt instead."""
-
-    asked: ClassVar[list[str]] = []
-    status: ClassVar[int] = 200
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = body["messages"][-1]["content"]
-        Target.asked.append(f"{text} {body.get('seed')}")
-        number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
-        reply = f"{FORMS[number % 5]}, and end with the one thing that {PEOPLE[number // 5 % 10]} mostly get wrong."
-        if "explain how rope" in text:
-            reply = "Rope is made of fibres."
-        usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-        choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
-        data = json.dumps({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
-        self.send_response(Target.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
+def replies(text: str) -> str:
+    """How a target would like to be asked; now and then it answers the prompt instead."""
+    if "explain how rope" in text:
+        return "Rope is made of fibres."
+    number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    return f"{FORMS[number % 5]}, and end with the one thing that {PEOPLE[number // 5 % 10]} mostly get wrong."
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    Target.asked, Target.status = [], 200
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Target)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def target() -> Iterator[ScriptedEndpoint]:
+    with ScriptedEndpoint(replies) as found:
+        yield found
 
 
-def test_a_target_is_asked_once_and_learnt(place: Place, url: str, run: Run, tmp_path: Path) -> None:
+def test_a_target_is_asked_once_and_learnt(place: Place, target: ScriptedEndpoint, run: Run, tmp_path: Path) -> None:
     seeds = tmp_path / "seeds.txt"
     seeds.write_text("\n".join(prompts(36)) + "\n")
-    words = place.adapt("--target", "remote:1", "--base-url", url, "--model", "m", "--seeds", str(seeds), "--tries", "2",
-                        "--cache", str(tmp_path / "answers.sqlite"))  # fmt: skip
+    words = place.adapt("--target", "remote:1", "--base-url", target.url, "--model", "m", "--seeds", str(seeds),
+                        "--tries", "2", "--cache", str(tmp_path / "answers.sqlite"))  # fmt: skip
     fails(run(*words, "--max-calls", "5"), "--max-calls 5 is reached", "run it again with a higher limit")
-    assert len(Target.asked) == 5
+    assert len(target.asked) == 5
     kept = place.home / "cache" / "target-pairs" / "remote-1.jsonl"
     assert 0 < len(read_pairs(kept)) <= 5
     assert "remote:1" not in adapters.paths(artifacts.load(place.prompter))
@@ -348,7 +323,7 @@ def test_a_target_is_asked_once_and_learnt(place: Place, url: str, run: Run, tmp
     done = run(*words)
     assert done.code == 0, done.err
     assert "33 pairs of 36 prompts; dropped: {'answered': 3}" in done.err
-    assert len(Target.asked) == len(set(Target.asked)) == 33 + 2 * 3
+    assert len(target.asked) == len(set(target.asked)) == 33 + 2 * 3
     adapter = place.find("remote:1")
     assert adapter.manifest.pairs == 33
     source = adapter.manifest.source
@@ -360,7 +335,7 @@ def test_a_target_is_asked_once_and_learnt(place: Place, url: str, run: Run, tmp
 
     again = run(*words, "--json", "--save-pairs", str(tmp_path / "more" / "saved.jsonl"))
     assert again.code == 0, again.err
-    assert len(Target.asked) == 39, "a rerun asks nothing"
+    assert len(target.asked) == 39, "a rerun asks nothing"
     assert json.loads(again.out)["data_sha256"] == adapter.manifest.data_sha256
     assert read_pairs(tmp_path / "more" / "saved.jsonl") == pairs
     assert place.find("remote:1").manifest.loss_after == adapter.manifest.loss_after
@@ -370,18 +345,46 @@ def test_a_target_is_asked_once_and_learnt(place: Place, url: str, run: Run, tmp
     assert KEY not in done.err + again.err + again.out
 
 
-def test_a_target_that_refuses_is_told_with_the_reason(place: Place, url: str, run: Run, tmp_path: Path) -> None:
-    Target.status = 401
+def test_a_target_that_refuses_is_told_with_the_reason(
+    place: Place, target: ScriptedEndpoint, run: Run, tmp_path: Path
+) -> None:
+    target.status = 401
     seeds = tmp_path / "seeds.txt"
     seeds.write_text("\n".join(prompts(2)) + "\n")
-    done = run(*place.adapt("--target", "gone", "--base-url", url, "--seeds", str(seeds)))
+    done = run(*place.adapt("--target", "gone", "--base-url", target.url, "--seeds", str(seeds)))
     fails(done, "gone gave 0 pairs, 20 are needed", "llm:", "refuses the key", "OPENAI_API_KEY")
     assert KEY not in done.err
 
 
-def test_a_target_that_only_answers_is_told_with_the_reason(place: Place, url: str, run: Run, tmp_path: Path) -> None:
+def test_a_target_that_fails_at_the_first_seeds_is_not_asked_about_the_others(
+    place: Place, target: ScriptedEndpoint, run: Run, tmp_path: Path
+) -> None:
+    target.status = 401
+    seeds = tmp_path / "seeds.txt"
+    seeds.write_text("\n".join(prompts(40)) + "\n")
+    words = place.adapt("--target", "gone", "--base-url", target.url, "--seeds", str(seeds))
+    done = run(*words, "--cache", str(tmp_path / "answers.sqlite"))
+    fails(done, "refuses the key", "OPENAI_API_KEY")
+    assert len(target.asked) == FIRST
+    assert KEY not in done.err and "gone" not in adapters.paths(artifacts.load(place.prompter))
+
+
+@pytest.mark.parametrize("source", ["--base-url", "--gguf"])
+def test_a_missing_torch_is_told_before_the_target_is_asked(
+    place: Place, target: ScriptedEndpoint, run: Run, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    where = {"--base-url": target.url, "--gguf": "none.gguf"}[source]
+    done = run(*place.adapt("--target", "late", source, where))
+    fails(done, "adapting (torch) needs the extra 'train': pip install 'promptlift[train]'")
+    assert len(done.err.strip().splitlines()) == 1 and target.asked == []
+
+
+def test_a_target_that_only_answers_is_told_with_the_reason(
+    place: Place, target: ScriptedEndpoint, run: Run, tmp_path: Path
+) -> None:
     seeds = tmp_path / "seeds.txt"
     seeds.write_text("\n".join(f"explain how rope is made in {k}" for k in range(25)) + "\n")
-    done = run(*place.adapt("--target", "weak", "--base-url", url, "--seeds", str(seeds), "--tries", "1"))
+    done = run(*place.adapt("--target", "weak", "--base-url", target.url, "--seeds", str(seeds), "--tries", "1"))
     fails(done, "weak gave 0 pairs, 20 are needed", "answered", "--save-pairs")
     assert "weak" not in adapters.paths(artifacts.load(place.prompter))

@@ -125,6 +125,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == {p.name: p.read_bytes() for p in unbroken.iterdir()}
 
 
+def test_the_positions_of_rows_come_in_the_rows_order(trunk: Trunk, tmp_path: Path) -> None:
+    found = features(REQUEST, lambda: trunk, cache=tmp_path)
+    assert torch.equal(found.positions(range(len(found.rows))), torch.arange(len(found.goals)))
+    (_, a, b), last = found.offsets[:3], found.offsets[-2:]
+    assert found.positions([len(found.rows) - 1, 1]).tolist() == [*range(*last), *range(a, b)]
+
+
 @pytest.mark.parametrize("state", [b"", b"{", b"{}", b'{"whole": false, "done": 11}'])
 def test_a_folder_that_says_nothing_of_itself_is_made_anew(state: bytes, trunk: Trunk, tmp_path: Path) -> None:
     good = features(REQUEST, lambda: trunk, cache=tmp_path / "good")

@@ -8,68 +8,36 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from scripted_http import ScriptedEndpoint
 
 RICH = "Cover what it is for, the usual mistakes and one way to check the result."
 
 
-class Llm(BaseHTTPRequestHandler):
-    """Answers like an LLM that does its work; counts what it is asked."""
-
-    asked: ClassVar[list[str]] = []
-    delay: ClassVar[float] = 0.0
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = body["messages"][-1]["content"]
-        time.sleep(Llm.delay)
-        Llm.asked.append(text + str(body.get("seed")))
-        raw = text.rsplit("Prompt:\n", 1)[-1].split("\n\nRewrite:")[0].split("\n\nBetter")[0].strip()
-        if "two answers to the same prompt" in text:
-            reply = "It names the causes."
-        elif text.startswith("What does the prompt below"):
-            reply = "FACT" if "closed" in raw else "TEXT"
-        elif (text.startswith("A person is about") and "Rewrite it so" in text) or text.startswith(
-            "Rewrite the prompt below"
-        ):
-            reply = f"{raw}\n{RICH}"
-        elif "one sentence of 5 to 20" in text:
-            reply = "Give the steps in order, the most important first."
-        else:
-            reply = "OK"
-        usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-        choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
-        data = json.dumps({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
-        try:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-        except OSError:
-            pass  # the client was killed
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
+def replies(text: str) -> str:
+    """What an LLM says that does its work."""
+    raw = text.rsplit("Prompt:\n", 1)[-1].split("\n\nRewrite:")[0].split("\n\nBetter")[0].strip()
+    if "two answers to the same prompt" in text:
+        return "It names the causes."
+    if text.startswith("What does the prompt below"):
+        return "FACT" if "closed" in raw else "TEXT"
+    rewrites = text.startswith("A person is about") and "Rewrite it so" in text
+    if rewrites or text.startswith("Rewrite the prompt below"):
+        return f"{raw}\n{RICH}"
+    if "one sentence of 5 to 20" in text:
+        return "Give the steps in order, the most important first."
+    return "OK"
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    Llm.asked, Llm.delay = [], 0.0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Llm)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def llm() -> Iterator[ScriptedEndpoint]:
+    with ScriptedEndpoint(replies) as found:
+        yield found
 
 
 @pytest.fixture
@@ -93,52 +61,52 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_seeds_become_a_file_of_pairs_that_train_can_read(url: str, seeds: Path, tmp_path: Path) -> None:
+def test_seeds_become_a_file_of_pairs_that_train_can_read(llm: ScriptedEndpoint, seeds: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs.jsonl"
-    done = _run(url, tmp_path, "generate", "--seeds", str(seeds), "--out", str(out), "--json")
+    done = _run(llm.url, tmp_path, "generate", "--seeds", str(seeds), "--out", str(out), "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["pairs"], told["identity"], told["whole"]) == (13, 1, True)
-    assert told["spent"]["calls"] == len(Llm.asked) == 12 * 4 + 1
-    assert told["spent"]["read"] == 100 * len(Llm.asked)
+    assert told["spent"]["calls"] == len(llm.asked) == 12 * 4 + 1
+    assert told["spent"]["read"] == 100 * len(llm.asked)
     from promptlift.records import read_pairs
 
     assert [p.prompt for p in read_pairs(out)] == seeds.read_text().splitlines()
     assert all(row["optimized"].endswith(RICH) for row in _rows(out)[:12])
-    again = _run(url, tmp_path, "generate", "--seeds", str(seeds), "--out", str(out))
+    again = _run(llm.url, tmp_path, "generate", "--seeds", str(seeds), "--out", str(out))
     assert again.returncode == 1 and "--force" in again.stderr and again.stderr.count("\n") == 1
 
 
-def test_killed_and_started_again_it_asks_nothing_twice(url: str, seeds: Path, tmp_path: Path) -> None:
+def test_killed_and_started_again_it_asks_nothing_twice(llm: ScriptedEndpoint, seeds: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs.jsonl"
     more = ("generate", "--seeds", str(seeds), "--out", str(out), "--concurrency", "2")
-    Llm.delay = 0.05
-    running = subprocess.Popen(_command(url, tmp_path, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(Llm.asked) < 15:
+    llm.delay = 0.05
+    running = subprocess.Popen(_command(llm.url, tmp_path, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(llm.asked) < 15:
         time.sleep(0.01)
         assert running.poll() is None
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     time.sleep(0.2)  # what is in the server's hands ends there
-    Llm.delay = 0.0
-    before = len(Llm.asked)
+    llm.delay = 0.0
+    before = len(llm.asked)
     assert not out.exists()
-    done = _run(url, tmp_path, *more)
+    done = _run(llm.url, tmp_path, *more)
     assert done.returncode == 0, done.stderr
     assert len(_rows(out)) == 13
     # At most the answers that were on their way when it was killed are asked for again.
-    assert len(Llm.asked) - len(set(Llm.asked)) <= 2 and before < len(Llm.asked)
+    assert len(llm.asked) - len(set(llm.asked)) <= 2 and before < len(llm.asked)
 
 
-def test_a_spent_budget_leaves_a_part_and_says_how_to_go_on(url: str, seeds: Path, tmp_path: Path) -> None:
+def test_a_spent_budget_leaves_a_part_and_says_how_to_go_on(llm: ScriptedEndpoint, seeds: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs.jsonl"
     more = ("generate", "--seeds", str(seeds), "--out", str(out))
-    done = _run(url, tmp_path, *more, "--max-usd", "0.01", "--usd-per-million", "10,20")
+    done = _run(llm.url, tmp_path, *more, "--max-usd", "0.01", "--usd-per-million", "10,20")
     assert done.returncode == 1 and "--max-usd 0.01 is reached" in done.stderr
     assert not out.exists() and len(_rows(tmp_path / "pairs.jsonl.part")) < 13
-    assert _run(url, tmp_path, *more).returncode == 0
+    assert _run(llm.url, tmp_path, *more).returncode == 0
     assert len(_rows(out)) == 13 and not (tmp_path / "pairs.jsonl.part").exists()
-    assert len(Llm.asked) == len(set(Llm.asked))
+    assert len(llm.asked) == len(set(llm.asked))
 
 
 @pytest.mark.parametrize(
@@ -149,8 +117,10 @@ def test_a_spent_budget_leaves_a_part_and_says_how_to_go_on(url: str, seeds: Pat
         (("--out", "pairs.csv"), "must end in .jsonl"),
     ],
 )
-def test_wrong_options_are_one_line(url: str, seeds: Path, tmp_path: Path, more: tuple[str, ...], told: str) -> None:
-    done = _run(url, tmp_path, "generate", "--seeds", str(seeds), "--out", str(tmp_path / "p.jsonl"), *more)
+def test_wrong_options_are_one_line(
+    llm: ScriptedEndpoint, seeds: Path, tmp_path: Path, more: tuple[str, ...], told: str
+) -> None:
+    done = _run(llm.url, tmp_path, "generate", "--seeds", str(seeds), "--out", str(tmp_path / "p.jsonl"), *more)
     assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr
 
 
@@ -161,11 +131,11 @@ def test_an_endpoint_that_is_not_there_is_told_and_nothing_is_written(seeds: Pat
     assert not out.exists()
 
 
-def test_preferences_become_pairs(url: str, tmp_path: Path) -> None:
+def test_preferences_become_pairs(llm: ScriptedEndpoint, tmp_path: Path) -> None:
     source = tmp_path / "preferences.jsonl"
     source.write_text(json.dumps({"prompt": "why do my roses wilt", "good_res": "because …", "bad_res": "no"}) + "\n")
     out = tmp_path / "pairs.jsonl"
-    done = _run(url, tmp_path, "from-preferences", str(source), "--out", str(out))
+    done = _run(llm.url, tmp_path, "from-preferences", str(source), "--out", str(out))
     assert done.returncode == 0, done.stderr
     (row,) = _rows(out)
     assert row["optimized"].endswith(RICH) and row["lesson"] == "It names the causes."

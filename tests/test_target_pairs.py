@@ -19,7 +19,7 @@ from promptlift.chat.base import AnswerStream, Ending
 from promptlift.chat.budget import Budget, Limits
 from promptlift.chat.cached import AnswerCache, CachedClient
 from promptlift.data.generate import Generated, Seed
-from promptlift.data.target_pairs import TargetPairSettings, target_pairs
+from promptlift.data.target_pairs import FIRST, TargetPairSettings, target_pairs
 from promptlift.errors import TargetError
 from promptlift.records import Pair, read_pairs, write_jsonl
 
@@ -186,6 +186,27 @@ def test_prompts_that_are_not_rewritten_are_passed_over_and_the_same_is_asked_on
 def test_an_llm_that_fails_for_one_prompt_costs_that_one_alone() -> None:
     found = made(lambda t: TargetError("429") if "rope" in t else suggests(t), [s.prompt for s in seeds_of(14)])
     assert len(found.pairs) == 13 and found.reasons() == {"llm": 1}
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 32])
+def test_a_target_that_fails_at_the_first_seeds_is_given_up(concurrency: int) -> None:
+    llm, client = asked(lambda _: TargetError("it can't be reached"))
+    with pytest.raises(TargetError, match="^it can't be reached$"):
+        target_pairs(llm, "t", TargetPairSettings(concurrency=concurrency), seeds_of(40))
+    assert client.calls == FIRST
+
+
+@pytest.mark.parametrize("answered", [0, FIRST - 1])
+def test_a_target_that_answers_one_of_the_first_seeds_is_asked_on(answered: int) -> None:
+    seeds = [seed.prompt for seed in seeds_of(40)]
+    found = made(lambda t: ADVICE if _prompt_of(t) == seeds[answered] else TargetError("503"), seeds)
+    assert [pair.prompt for pair in found.pairs] == [seeds[answered]] and found.reasons() == {"llm": 39}
+
+
+def test_an_answer_that_is_no_pair_is_an_answer_too() -> None:
+    replies = iter(["Blight is a fungus."])  # the second sample fails
+    found = made(lambda _: next(replies, TargetError("503")), [seed.prompt for seed in seeds_of(10)])
+    assert found.pairs == [] and found.reasons() == {"llm": 10}
 
 
 @settings(max_examples=150, deadline=None)

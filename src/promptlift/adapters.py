@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from promptlift.artifacts import BUILTIN, MANIFEST, PrompterFolder, sha256_of
+from promptlift.artifacts import BUILTIN, MANIFEST, PrompterFolder, check_hash, read_manifest, write_manifest
 from promptlift.errors import ArtifactError, InputError, TargetError
-from promptlift.records import Strength, write_atomically
+from promptlift.records import Strength
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,7 @@ Standing = Literal["unmeasured", "better", "worse"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,79}")
 _ASIDE = ".old"
+_AGAIN = "adapt again with: promptlift adapt"
 _NEEDED: dict[Form, tuple[str, ...]] = {
     "low-rank": ("linear.A", "linear.B", "head.A", "head.B"),
     "full": ("linear.weight", "linear.bias", "head.weight"),
@@ -100,9 +101,9 @@ class Adapter:
                 for key, tensor in load_file(file).items()
             }
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-            raise ArtifactError(f"{file} can't be read: {error}; adapt again with: promptlift adapt") from None
+            raise ArtifactError(f"{file} can't be read: {error}; {_AGAIN}") from None
         if missing := [name for name in _NEEDED[self.manifest.form] if name not in found]:
-            raise ArtifactError(f"{file} lacks {', '.join(missing)}; adapt again with: promptlift adapt")
+            raise ArtifactError(f"{file} lacks {', '.join(missing)}; {_AGAIN}")
         return found
 
 
@@ -198,43 +199,25 @@ def find(folder: PrompterFolder, target: str) -> Adapter:
     at = known.get(target) or next((p for p in known.values() if p.name == target), None)
     if at is None:
         raise TargetError(
-            f"{folder.manifest.name} has no adapter for target {target!r}; it has: {', '.join(known) or 'none'}; "
+            f"{_none_for(folder, target, known)}; "
             f"make one with: promptlift adapt --target {target} --gguf MODEL.gguf (or --base-url URL)"
         )
     return load(at, folder)
 
 
+def _none_for(folder: PrompterFolder, target: str, known: dict[str, Path]) -> str:
+    return f"{folder.manifest.name} has no adapter for target {target!r}; it has: {', '.join(known) or 'none'}"
+
+
 def load(path: Path, folder: PrompterFolder) -> Adapter:
     """Read and check an adapter's folder: format, fields, trunk, and the hash of the tensors."""
-    file, again = path / MANIFEST, "adapt again with: promptlift adapt"
-    try:
-        row = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file} can't be read: {error}; {again}") from None
-    found = row.get("format") if isinstance(row, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise ArtifactError(
-            f"{file} has format {found}, this promptlift reads up to {FORMAT}: pip install --upgrade promptlift"
-        )
-    try:
-        manifest = AdapterManifest.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise ArtifactError(f"{file}: {where}: {first['msg']}; {again}") from None
+    manifest = read_manifest(path, AdapterManifest, FORMAT, _AGAIN)
     if manifest.trunk != folder.trunk:
         raise ArtifactError(
             f"{path} belongs to another prompter: its trunk is {manifest.trunk}, "
-            f"{folder.manifest.name}'s is {folder.trunk}; {again}"
+            f"{folder.manifest.name}'s is {folder.trunk}; {_AGAIN}"
         )
-    tensors = path / TENSORS
-    if not tensors.is_file():
-        raise ArtifactError(f"{tensors} is missing; {again}")
-    if (actual := sha256_of(tensors)) != manifest.files.get(TENSORS):
-        raise ArtifactError(
-            f"{tensors} is cut short or changed: SHA-256 is {actual[:12]}…, "
-            f"{MANIFEST} says {str(manifest.files.get(TENSORS))[:12]}…; {again}"
-        )
+    check_hash(path / TENSORS, manifest.files, _AGAIN)
     return Adapter(path, manifest)
 
 
@@ -285,7 +268,7 @@ def mark(folder: PrompterFolder, target: str, standing: Standing, why: str | Non
     if found.path.is_relative_to(BUILTIN) and not os.access(found.path, os.W_OK):
         raise TargetError(f"the adapter for {target!r} comes with the package and can't be marked: {found.path}")
     manifest = found.manifest.model_copy(update={"standing": standing, "why": why})
-    write_atomically(found.path / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+    write_manifest(found.path, manifest)
     return Adapter(found.path, manifest)
 
 
@@ -297,9 +280,7 @@ def remove(folder: PrompterFolder, target: str) -> Path:
     """
     known = paths(folder)
     if target not in known:
-        raise TargetError(
-            f"{folder.manifest.name} has no adapter for target {target!r}; it has: {', '.join(known) or 'none'}"
-        )
+        raise TargetError(_none_for(folder, target, known))
     at = known[target]
     if at.is_relative_to(BUILTIN):
         raise TargetError(f"the adapter for {target!r} comes with the package and can't be removed: {at}")

@@ -14,7 +14,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,8 @@ FORMAT = 1
 MANIFEST, ADAPTER, ADAPTER_CONFIG = "manifest.json", "adapter_model.safetensors", "adapter_config.json"
 BUILTIN = Path(__file__).parent / "prompters"
 DEFAULT = "tiny"
+_AGAIN = "train or copy the prompter again"
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
 
 class HubFile(BaseModel):
@@ -46,6 +48,11 @@ class BaseModelInfo(BaseModel):
     revision: str | None = None
     hub: HubFile | None = None
     """Where the GGUF can be fetched."""
+
+    @property
+    def spec(self) -> str:
+        """What `training.base.load_base` finds it by, if nobody says where it is."""
+        return "embedded" if self.kind == "embedded" else self.name
 
 
 class Manifest(BaseModel):
@@ -121,6 +128,54 @@ def locate(path_or_name: str | Path | None) -> Path:
     )
 
 
+def read_manifest(folder: Path, kind: type[_Kind], newest: int, again: str, missing: str | None = None) -> _Kind:
+    """The manifest of a prompter or of an adapter, with its format and fields checked.
+
+    Args:
+        folder: where it stands.
+        kind: what it must hold.
+        newest: the format up to which it can be read.
+        again: how the user gets a whole one, for the error.
+        missing: the error where there is none, if it is to be another than that it can't be read.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or of a newer format.
+    """
+    file = folder / MANIFEST
+    try:
+        row = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        if missing and isinstance(error, FileNotFoundError):
+            raise ArtifactError(missing) from None
+        raise ArtifactError(f"{file} can't be read: {error}; {again}") from None
+    found = row.get("format") if isinstance(row, dict) else None
+    if isinstance(found, int) and found > newest:
+        raise ArtifactError(
+            f"{file} has format {found}, this promptlift reads up to {newest}: pip install --upgrade promptlift"
+        )
+    try:
+        return kind.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise ArtifactError(f"{file}: {where}: {first['msg']}; {again}") from None
+
+
+def check_hash(file: Path, files: dict[str, str], again: str) -> None:
+    """Hold a file to the hash that the manifest's `files` has for its name.
+
+    Raises:
+        ArtifactError: it is missing, cut short or changed.
+    """
+    if not file.is_file():
+        raise ArtifactError(f"{file} is missing; {again}")
+    if (actual := sha256_of(file)) != files.get(file.name):
+        raise ArtifactError(
+            f"{file} is cut short or changed: SHA-256 is {actual[:12]}…, "
+            f"{MANIFEST} says {str(files.get(file.name))[:12]}…; {again}"
+        )
+
+
 def load(path_or_name: str | Path | None = None) -> PrompterFolder:
     """Read and check a prompter folder.
 
@@ -129,23 +184,8 @@ def load(path_or_name: str | Path | None = None) -> PrompterFolder:
     """
     folder = locate(path_or_name)
     file = folder / MANIFEST
-    try:
-        row = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder} is no prompter folder: {MANIFEST} is missing") from None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file} can't be read: {error}; train or copy the prompter again") from None
-    found = row.get("format") if isinstance(row, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise ArtifactError(
-            f"{file} has format {found}, this promptlift reads up to {FORMAT}: pip install --upgrade promptlift"
-        )
-    try:
-        manifest = Manifest.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise ArtifactError(f"{file}: {where}: {first['msg']}; train or copy the prompter again") from None
+    missing = f"{folder} is no prompter folder: {MANIFEST} is missing"
+    manifest = read_manifest(folder, Manifest, FORMAT, _AGAIN, missing)
     if manifest.template != template.VERSION:
         raise ArtifactError(
             f"{file} was trained with template {manifest.template}, this promptlift has {template.VERSION}: "
@@ -153,18 +193,11 @@ def load(path_or_name: str | Path | None = None) -> PrompterFolder:
         )
     for name in (ADAPTER, ADAPTER_CONFIG):
         if name not in manifest.files:
-            raise ArtifactError(f"{file} names no hash for {name}; train or copy the prompter again")
-        if not (folder / name).is_file():
-            raise ArtifactError(f"{folder / name} is missing; train or copy the prompter again")
-        if (actual := sha256_of(folder / name)) != manifest.files[name]:
-            raise ArtifactError(
-                f"{folder / name} is cut short or changed: SHA-256 is {actual[:12]}…, "
-                f"{MANIFEST} says {manifest.files[name][:12]}…; train or copy the prompter again"
-            )
+            raise ArtifactError(f"{file} names no hash for {name}; {_AGAIN}")
+        check_hash(folder / name, manifest.files, _AGAIN)
     return PrompterFolder(folder, manifest)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: BaseModel) -> None:
     """Write manifest.json atomically: it comes last, so a folder without it is not finished."""
-    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / MANIFEST, text.encode("utf-8"))
+    write_atomically(folder / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode("utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,7 @@ from promptlift.cli.asking import (
     stages,
 )
 from promptlift.cli.rewrite import PrompterOption
-from promptlift.errors import InputError
+from promptlift.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from promptlift.adapters import Adapter
@@ -128,6 +129,8 @@ def adapt(
     if pairs is not None:
         rows, source = read_pairs(pairs), {"pairs": pairs.name}
     else:
+        if find_spec("torch") is None:  # told now, and not after the target was asked for hours
+            raise MissingExtraError("adapting (torch)", "train")
         how = TargetPairSettings(tuple(folder.manifest.strengths), tries, seed=seed, concurrency=concurrency)
         spec = str(gguf) if gguf is not None else (model or target)
         limits = (cache, max_calls, max_tokens, max_usd, prices)

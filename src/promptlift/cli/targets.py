@@ -1,4 +1,4 @@
-"""`promptlift targets`, `targets remove` and `promptlift setup`: what is installed, and preparing it."""
+"""`promptlift targets`, `targets remove`, `targets mark`, `promptlift setup`: what is installed, and preparing it."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptlift.chat.cached import CachedClient, Question, work
+from promptlift.chat.cached import CachedClient, PromptFailed, Question, work
 from promptlift.data import prompts
 from promptlift.data.generate import Generated, Progress, Seed, StageCounter, fault, gather, prompt_hash
+from promptlift.errors import TargetError
 from promptlift.records import Pair, Strength
 from promptlift.rewriting import prepare
 from promptlift.template import assemble
@@ -23,6 +24,8 @@ from promptlift.template import assemble
 TEMPLATES: dict[Strength, str] = {"light": "suggest", "content": "cover", "full": "optimize"}
 LIGHT_WORDS = 30
 """Words that advice on form may have: what is longer answers, or names content."""
+FIRST = 8
+"""Seeds that are asked about first: if the target fails at each, the others are not tried."""
 _WORD = re.compile(r"\w+")
 
 
@@ -71,13 +74,26 @@ def target_pairs(
 
     Returns:
         A pair for each seed whose sides all pass; why the others did not.
+
+    Raises:
+        TargetError: the target failed at the first seeds and answered nothing: it can't be reached, say.
     """
     once = {seed.prompt: seed for seed in reversed(seeds)}  # the first of the same, in the last one's place
     usable = [seed for seed in reversed(once.values()) if prepare(seed.prompt, ["en"])[1] is None]
     done = StageCounter(progress, "pairs", len(usable))
-    made, over = work(usable, lambda seed: _pair(target, name, settings, seed), settings.concurrency, done)
+
+    def job(seed: Seed) -> Pair | dict[str, Any]:
+        return _pair(target, name, settings, seed)
+
+    made, over = work(usable[:FIRST], job, settings.concurrency, done)
+    failed = [found for found in made if isinstance(found, PromptFailed)]
+    if len(failed) == FIRST and target.budget.spent.calls == target.budget.spent.failed:
+        raise TargetError(failed[0].message)
+    if over is None:
+        more, over = work(usable[FIRST:], job, settings.concurrency, done)
+        made += more
     dropped: list[dict[str, Any]] = []
-    kept = _varied(gather(made, usable, dropped), settings, dropped)
+    kept = _varied(gather(made, usable[: len(made)], dropped), settings, dropped)
     return Generated(kept, dropped, over)
 
 
@@ -138,7 +154,7 @@ def _varied(pairs: list[Pair], settings: TargetPairSettings, dropped: list[dict[
     count, seen, kept = Counter(said), Counter[str](), []
     for pair, text in zip(pairs, said, strict=True):
         seen[text] += 1
-        if count[text] > settings.repeats and seen[text] > settings.repeats:
+        if seen[text] > settings.repeats:
             reason = f"repeated: said of {count[text]} prompts"
             dropped.append({"prompt": pair.prompt, "reason": reason, "rewrite": pair.side(first)})
         else:

@@ -22,6 +22,21 @@ if TYPE_CHECKING:
     from promptlift.training.head import BaseHead
 
 
+def with_lora(model: Any, folder: PrompterFolder) -> Any:
+    """A base with the stage 1 LoRA on it, as PEFT's model.
+
+    Raises:
+        EngineError: the LoRA does not fit the base.
+    """
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, str(folder.path)).eval()
+    except (RuntimeError, ValueError) as error:
+        base, reason = folder.manifest.base.name, str(error).splitlines()[0]
+        raise EngineError(f"the LoRA in {folder.path} does not fit base {base!r}: {reason}") from None
+
+
 class TorchEngine(Engine):
     """A prompter in transformers, one prompt at a time."""
 
@@ -39,24 +54,19 @@ class TorchEngine(Engine):
             EngineError: the LoRA does not fit the base.
         """
         try:
+            import peft  # noqa: F401 - `with_lora` needs it
             import torch
-            from peft import PeftModel
 
             from promptlift.training.base import load_base
         except ImportError as error:
             raise MissingExtraError(f"the torch engine ({error.name})", "train") from None
         info = folder.manifest.base
-        where = base or ("embedded" if info.kind == "embedded" else info.name)
-        loaded = load_base(where, getattr(torch, dtype), info.revision)
+        loaded = load_base(base or info.spec, getattr(torch, dtype), info.revision)
         self.tokenizer = loaded.tokenizer
-        try:
-            self.model: Any = PeftModel.from_pretrained(loaded.model, str(folder.path)).eval()
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise EngineError(f"the LoRA in {folder.path} does not fit base {info.name!r}: {reason}") from None
+        self.model = with_lora(loaded.model, folder)
         self._lock = threading.Lock()
         self._base_head: Any = None
-        self._heads: dict[str, Any] = {}
+        self._heads: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
         self._adapter: str | None = None
 
     @property
@@ -76,7 +86,8 @@ class TorchEngine(Engine):
             for adapter in adapters:
                 if adapter.version not in self._heads:
                     head = head_from(adapter, self._base_head)
-                    self._heads[adapter.version] = head.to(self._base_head.weight.device).requires_grad_(False)
+                    head = head.to(self._base_head.weight.device).requires_grad_(False)
+                    self._heads[adapter.version] = head.frozen()  # folded here, and not for each token
 
     def _switching(self, base: BaseHead) -> Any:
         """A module in the head's place: the leased adapter's head, or the base's own."""
@@ -93,8 +104,7 @@ class TorchEngine(Engine):
                 if engine._adapter is None:
                     return torch.nn.functional.linear(features, self.weight, base.bias)
                 flat = features.reshape(-1, features.shape[-1])
-                found: torch.Tensor = engine._heads[engine._adapter].linear(flat)
-                return found.reshape(*features.shape[:-1], -1)
+                return engine._heads[engine._adapter](flat).reshape(*features.shape[:-1], -1)
 
         return SwitchingHead()
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from promptlift import __version__, adapters
 from promptlift.adapters import TENSORS, AdapterManifest
-from promptlift.artifacts import MANIFEST, PrompterFolder, sha256_of
+from promptlift.artifacts import PrompterFolder, sha256_of, write_manifest
 from promptlift.errors import InputError, MissingExtraError
-from promptlift.records import Pair, Strength, write_atomically
+from promptlift.records import Pair, Strength
 from promptlift.training.folder import work_folder
 from promptlift.training.layout import hash_pairs
 
@@ -135,8 +135,6 @@ def adapt(
     """
     place = adapters.place_of(folder, target)
     try:
-        import torch
-
         from promptlift.training.head_loss import token_losses
         from promptlift.training.progress import TrainerProgress
         from promptlift.training.stage_two import train_head
@@ -150,7 +148,7 @@ def adapt(
         ready.found, ready.mass, ready.training, ready.held_out, settings, work, [TrainerProgress(progress)]
     )
     head = rounded(found.head)
-    at = torch.cat([torch.arange(ready.found.offsets[k], ready.found.offsets[k + 1]) for k in ready.held_out])
+    at = ready.found.positions(ready.held_out)
     after = float(token_losses(head, ready.found.values[at], ready.found.goals[at]).mean())
     low_rank = settings.form == "low-rank"
     manifest = AdapterManifest(
@@ -211,8 +209,7 @@ def write_adapter(head: AdaptedHead, folder: PrompterFolder, manifest: AdapterMa
         tensors["head.ids"] = head.ids.to(torch.int32)
     save_file(tensors, fresh / TENSORS)
     manifest.files = {TENSORS: sha256_of(fresh / TENSORS)}
-    text = manifest.model_dump_json(indent=2) + "\n"
-    write_atomically(fresh / MANIFEST, text.encode())
+    write_manifest(fresh, manifest)
     return adapters.load(adapters.place(folder, manifest.target, fresh), folder)
 
 

@@ -57,6 +57,10 @@ class Features:
     rows: list[tuple[str, Strength]]
     head: BaseHead
 
+    def positions(self, rows: Sequence[int]) -> Tensor:
+        """Where the values and goals of some rows stand, one row after the other."""
+        return torch.cat([torch.arange(self.offsets[k], self.offsets[k + 1]) for k in rows])
+
 
 @dataclass(frozen=True)
 class FeatureRequest:

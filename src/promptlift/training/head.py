@@ -103,6 +103,10 @@ class AdaptedHead(nn.Module, ABC):
         """The head's products (n, v), before `BaseHead.read`."""
         return self.products(features).logits()
 
+    def frozen(self) -> Callable[[Tensor], Tensor]:
+        """`linear` with the parameters of now: what can be computed from them alone is computed once."""
+        return self.linear
+
     def forward(self, features: Tensor) -> Tensor:
         """The logits (n, v) of `features` (n, d)."""
         return self.base.read(self.linear(features))
@@ -178,7 +182,15 @@ class LowRankHead(AdaptedHead):
 
     def products(self, features: Tensor) -> HeadProducts:
         """See AdaptedHead.products."""
+        return self._folded_products(features, *self.fold())
+
+    @torch.no_grad()
+    def frozen(self) -> Callable[[Tensor], Tensor]:
+        """See AdaptedHead.frozen."""
         down, up = self.fold()
+        return lambda features: self._folded_products(features, down, up).logits()
+
+    def _folded_products(self, features: Tensor, down: Tensor, up: Tensor) -> HeadProducts:
         return HeadProducts(features, self.base.weight, features @ down.T, up, self.base.bias)
 
 

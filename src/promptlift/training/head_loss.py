@@ -21,6 +21,11 @@ CHUNK_BYTES = 64 << 20
 """Of float32 logits at a time."""
 
 
+def chunk_of(weight: Tensor) -> int:
+    """How many positions are taken at a time under a head of weight (v, d)."""
+    return max(1, CHUNK_BYTES // (4 * len(weight)))
+
+
 def head_loss(head: AdaptedHead, features: Tensor, goals: Tensor, tail: Tensor | None = None) -> Tensor:
     """Mean cross-entropy (nats a token).
 
@@ -40,7 +45,7 @@ def head_loss(head: AdaptedHead, features: Tensor, goals: Tensor, tail: Tensor |
 @torch.no_grad()
 def token_losses(head: AdaptedHead, features: Tensor, goals: Tensor) -> Tensor:
     """Cross-entropy (nats) at each position, (n,) float32 or float64, over the whole vocabulary."""
-    step = max(1, CHUNK_BYTES // (4 * len(head.base.weight)))
+    step = chunk_of(head.base.weight)
     found = [
         torch.nn.functional.cross_entropy(_exact(head(part)), goal, reduction="none")
         for part, goal in zip(torch.split(features, step), torch.split(goals, step), strict=True)
@@ -67,7 +72,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         du = torch.zeros_like(u) if need_u and u is not None else None
         dup = torch.zeros_like(up, dtype=exact) if need_up and up is not None else None
         total = torch.zeros((), dtype=exact, device=x.device)
-        n, step = len(x), max(1, CHUNK_BYTES // (4 * len(weight)))
+        n, step = len(x), chunk_of(weight)
         for start in range(0, n, step):
             part = slice(start, min(start + step, n))
             logits = torch.mm(x[part], weight.T)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from promptlift.training.features import Features
 from promptlift.training.head import BaseHead
-from promptlift.training.head_loss import CHUNK_BYTES
+from promptlift.training.head_loss import chunk_of
 
 LOOKED_AT = 2048
 """Positions, evenly spread, whose probabilities say which tokens have mass."""
@@ -76,10 +76,10 @@ def _save(tensors: dict[str, Tensor], file: Path) -> None:
 def _likeliest(found: Features, size: int, training: Sequence[int]) -> Tensor:
     """All goals of the training rows, and of the other tokens those with the most probability there."""
     head = found.head
-    at = torch.cat([torch.arange(found.offsets[k], found.offsets[k + 1]) for k in training])
+    at = found.positions(training)
     some = at[:: max(1, len(at) // LOOKED_AT)]
     mass = torch.zeros(len(head.weight))
-    for part in torch.split(some, _step(head)):
+    for part in torch.split(some, chunk_of(head.weight)):
         mass += base_logits(head, found.values[part]).softmax(dim=1).sum(dim=0)
     mass[found.goals[at]] = torch.inf
     wanted = max(size, int(mass.isinf().sum()))
@@ -89,7 +89,7 @@ def _likeliest(found: Features, size: int, training: Sequence[int]) -> Tensor:
 @torch.no_grad()
 def _pass(found: Features, ids: Tensor | None, progress: Callable[[int, int], None] | None) -> BaseMass:
     losses, tails = [], []
-    n, step = len(found.goals), _step(found.head)
+    n, step = len(found.goals), chunk_of(found.head.weight)
     for start in range(0, n, step):
         logits = base_logits(found.head, found.values[start : start + step])
         goals = found.goals[start : start + step]
@@ -110,7 +110,3 @@ def base_logits(head: BaseHead, values: Tensor) -> Tensor:
     if head.bias is not None:
         logits = logits + head.bias
     return head.read(logits if logits.dtype == torch.float64 else logits.float())
-
-
-def _step(head: BaseHead) -> int:
-    return max(1, CHUNK_BYTES // (4 * len(head.weight)))

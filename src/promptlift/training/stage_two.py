@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 
 from promptlift.training.features import Features
@@ -21,19 +20,6 @@ from promptlift.training.head import AdaptedHead, BaseHead, FullHead, LowRankHea
 from promptlift.training.head_loss import head_loss, token_losses
 from promptlift.training.settings import StageTwoSettings
 from promptlift.training.shortlist import BaseMass
-
-
-class _Rows(Dataset[tuple[int, int]]):
-    """Where each pair's positions begin and end."""
-
-    def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
-        self._spans = list(spans)
-
-    def __len__(self) -> int:
-        return len(self._spans)
-
-    def __getitem__(self, index: int) -> tuple[int, int]:
-        return self._spans[index]
 
 
 class _Step(nn.Module):
@@ -97,16 +83,15 @@ def train_head(
     whole = found.head.to(dtype)
     base = whole if mass.ids is None else whole.only(mass.ids)
     head = _new_head(base, settings)
-    goals = (
-        found.goals if mass.ids is None else torch.searchsorted(mass.ids, found.goals)
-    )  # all of training's are there
+    # As places in the shortlist: all goals of the training rows stand there.
+    goals = found.goals if mass.ids is None else torch.searchsorted(mass.ids, found.goals)
 
-    def collate(spans: list[tuple[int, int]]) -> dict[str, Tensor]:
-        at = torch.cat([torch.arange(start, end) for start, end in spans])
+    def collate(rows: list[int]) -> dict[str, Tensor]:
+        at = found.positions(rows)
         batch = {"features": found.values[at], "goals": goals[at]}
         return batch if mass.tail is None else batch | {"tail": mass.tail[at]}
 
-    rows = _Rows([(found.offsets[k], found.offsets[k + 1]) for k in training])
+    rows = list(training)
     trainer = _StageTwoTrainer(
         model=_Step(head),
         args=_arguments(settings, work, len(rows)),
@@ -116,7 +101,7 @@ def train_head(
         callbacks=[EarlyStoppingCallback(settings.patience), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which carries the result alone
-    at = torch.cat([torch.arange(found.offsets[k], found.offsets[k + 1]) for k in held_out])
+    at = found.positions(held_out)
     trainer.held_out = found.values[at].to(device), found.goals[at].to(device)
     trainer.whole, trainer.ids = whole, mass.ids
     last = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from promptlift.artifacts import PrompterFolder
+from promptlift.engines.torch import with_lora
 from promptlift.errors import ModelError
 from promptlift.training.base import load_base
 from promptlift.training.head import BaseHead, base_head
@@ -49,16 +50,16 @@ def load_trunk(folder: PrompterFolder, dtype: str = "bfloat16", base: str | None
 
     Raises:
         ModelError: the base can't be loaded, or is another one than the prompter's.
+        EngineError: the LoRA does not fit the base.
     """
     import torch
-    from peft import PeftModel
 
     info = folder.manifest.base
-    where = base or ("embedded" if info.kind == "embedded" else info.name)
+    where = base or info.spec
     loaded = load_base(where, torch.float32, info.revision)
     if info.sha256 and loaded.info.sha256 and loaded.info.sha256 != info.sha256:
         raise ModelError(
             f"{where} is another base: SHA-256 is {loaded.info.sha256[:12]}…, the prompter needs {info.sha256[:12]}…"
         )
-    merged = PeftModel.from_pretrained(loaded.model, str(folder.path)).merge_and_unload()
+    merged = with_lora(loaded.model, folder).merge_and_unload()
     return trunk_of(merged.to(getattr(torch, dtype)), loaded.tokenizer)
