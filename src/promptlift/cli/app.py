@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from promptlift import __version__
-from promptlift.cli import adapt, cache, compare, data, generate, rewrite, targets, train
+from promptlift.cli import adapt, cache, compare, data, evaluate, generate, rewrite, targets, train
 from promptlift.errors import PromptliftError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("compare")(compare.compare)
 app.add_typer(targets.app)
 app.command("train")(train.train)
 app.command("adapt")(adapt.adapt)
+app.add_typer(evaluate.app)
 app.command("cache")(cache.cache)
 app.command("setup")(targets.setup)
 app.command("demo")(compare.demo)

@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 from promptlift.errors import InputError
 
 if TYPE_CHECKING:
+    from promptlift.chat.budget import Budget
     from promptlift.chat.cached import CachedClient
 
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1.")]
@@ -36,16 +37,10 @@ def asking(
 ) -> Iterator[CachedClient]:  # fmt: skip
     """The LLM with its cache and budget."""
     from promptlift.chat import open_target
-    from promptlift.chat.budget import Budget, Limits
     from promptlift.chat.cached import AnswerCache, CachedClient
     from promptlift.models import cache_folder
 
-    if max_usd is not None and prices is None:
-        raise InputError(
-            "--max-usd needs the prices of your LLM: add --usd-per-million READ,WRITTEN, such as 0.15,0.60"
-        )
-    read, written = _prices(prices)
-    budget = Budget(Limits(max_calls, max_tokens, max_usd, read, written))
+    budget = budget_of(max_calls, max_tokens, max_usd, prices)
     kept = AnswerCache(cache or cache_folder() / "answers.sqlite")
     try:
         with open_target(
@@ -54,6 +49,22 @@ def asking(
             yield CachedClient(client, kept, budget)
     finally:
         kept.close()
+
+
+def budget_of(max_calls: int | None, max_tokens: int | None, max_usd: float | None, prices: str | None) -> Budget:
+    """The budget that the options set.
+
+    Raises:
+        InputError: the prices are missing or no numbers.
+    """
+    from promptlift.chat.budget import Budget, Limits
+
+    if max_usd is not None and prices is None:
+        raise InputError(
+            "--max-usd needs the prices of your LLM: add --usd-per-million READ,WRITTEN, such as 0.15,0.60"
+        )
+    read, written = _prices(prices)
+    return Budget(Limits(max_calls, max_tokens, max_usd, read, written))
 
 
 def _prices(prices: str | None) -> tuple[float, float]:
