@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from promptlift import __version__
-from promptlift.cli import adapt, cache, compare, data, evaluate, generate, rewrite, targets, train
+from promptlift.cli import adapt, cache, compare, data, evaluate, evaluate_files, generate, rewrite, targets, train
 from promptlift.errors import PromptliftError
 
 app = typer.Typer(
@@ -27,6 +27,11 @@ app.command("compare")(compare.compare)
 app.add_typer(targets.app)
 app.command("train")(train.train)
 app.command("adapt")(adapt.adapt)
+evaluate.app.command("report")(evaluate_files.report)
+evaluate.app.command("export-blind")(evaluate_files.export_blind)
+evaluate.app.command("import-verdicts")(evaluate_files.import_verdicts)
+evaluate.app.command("export-prompts")(evaluate_files.export_prompts)
+evaluate.app.command("import-answers")(evaluate_files.import_answers)
 app.add_typer(evaluate.app)
 app.command("cache")(cache.cache)
 app.command("setup")(targets.setup)

@@ -132,7 +132,7 @@ def evaluate(
     limits = (cache, max_calls, max_tokens, max_usd, prices)
     remember_command(run, sys.argv[1:], seed=seed, cores=os.cpu_count())
     if target is not None:
-        rows = _prompts(run, prompts, n, reference, seed)
+        rows = read_into(run, prompts, n, reference, seed)
         settings = AnswerSettings(max_answer_tokens, temperature, seed, concurrency)
         with asking(str(gguf) if gguf else (model or target), base_url, api_key_env, concurrency, *limits) as llm:
             _answer(run, target, rows, condition, (prompter, base_gguf, unproven), llm, settings)
@@ -171,7 +171,8 @@ def finish(path: Path, texts: bool, as_json: bool) -> None:
     _tell(f"the report: {', '.join(map(str, files))}")
 
 
-def _prompts(run: RunFolder, file: Path | None, n: int | None, reference: str | None, seed: int) -> list[Prompt]:
+def read_into(run: RunFolder, file: Path | None, n: int | None, reference: str | None, seed: int) -> list[Prompt]:
+    """Draw a file's prompts into the run; without a file, those that it has."""
     from promptlift.evaluation.prompts import draw, read_prompts
 
     if file is None:
@@ -188,14 +189,14 @@ def _answer(
     """Make what is asked, and ask it."""
     from promptlift.evaluation.run import answer
 
-    asked = prepare_asked(run, target, prompts, given, how, llm, settings.concurrency)
+    asked = prepare_asked(run, target, prompts, given, how, settings.concurrency)
     with console.row_progress() as bar:
         answer(run, target, asked, llm, settings, reporter(bar, llm))
 
 
 def prepare_asked(
     run: RunFolder, target: str, prompts: list[Prompt], given: list[str] | None,
-    how: tuple[str | None, Path | None, bool], llm: CachedClient | None, concurrency: int,
+    how: tuple[str | None, Path | None, bool], concurrency: int,
 ) -> list[Asked]:  # fmt: skip
     """What the target is asked, made with a prompter where a condition needs one."""
     from promptlift.evaluation.run import default_conditions, parse_conditions, prepare
@@ -209,14 +210,12 @@ def prepare_asked(
     with console.loaded(name, base, 8, unproven) as prompter:
         chosen = wanted or parse_conditions(default_conditions(target, prompter))
         run.keep_settings(prompter=prompter.name, unproven=unproven)
-        with _untrained(prompter, base, "zero-shot" in chosen, llm) as zero, console.row_progress() as bar:
+        with _untrained(prompter, base, "zero-shot" in chosen) as zero, console.row_progress() as bar:
             return prepare(run, target, prompts, chosen, prompter, zero, concurrency, stages(bar))
 
 
 @contextmanager
-def _untrained(
-    prompter: Prompter, base: Path | None, wanted: bool, llm: CachedClient | None
-) -> Iterator[CachedClient | None]:
+def _untrained(prompter: Prompter, base: Path | None, wanted: bool) -> Iterator[CachedClient | None]:
     """The prompter's base as it was before training, asked in process; it costs nothing but time."""
     if not wanted:
         yield None

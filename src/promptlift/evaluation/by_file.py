@@ -54,9 +54,9 @@ def export_blind(
     name: str,
     matches: Sequence[Match],
     out: Path,
-    seed: int,
-    one_order: set[tuple[str, str]],
-    parts: int,
+    seed: int = 0,
+    one_order: Collection[Contrast] = (),
+    parts: int = 1,
 ) -> int:
     """Write comparisons for a reader, and the key for later.
 
@@ -96,9 +96,7 @@ def export_blind(
     for part, shown_rows in enumerate(dealt):
         shuffler.shuffle(shown_rows)
         file = out / ("comparisons.jsonl" if parts == 1 else f"comparisons-{part + 1}.jsonl")
-        write_jsonl(
-            file, ({"id": c.id, "prompt": c.prompt, "answer_a": c.answer_a, "answer_b": c.answer_b} for c in shown_rows)
-        )
+        write_jsonl(file, (asdict(shown) for shown in shown_rows))
     (out / "INSTRUCTIONS.md").write_text(INSTRUCTIONS, "utf-8")
     write_jsonl(key, rows.values())
     run.keep_settings(blind=run.settings().get("blind", {}) | {name: {"key": _hash(key), "comparisons": len(rows)}})
@@ -135,7 +133,7 @@ def import_verdicts(run: RunFolder, name: str, judge: str, files: Sequence[Path]
             if (before := found.get(verdict.id)) is not None:
                 if before.winner != verdict.winner:
                     raise RecordError(
-                        f"{file}, line {number}: {verdict.id} has the winner {verdict.winner!r}, and {before.winner!r} before"
+                        f"{file}, line {number}: {verdict.id} is {verdict.winner!r}, and was {before.winner!r}"
                     )
                 repeated += 1
             found[verdict.id] = verdict

@@ -133,6 +133,16 @@ def run_matches(run: RunFolder, target: str, wanted: Sequence[Contrast] | None) 
     return matches(target, prompts, answers, chosen)
 
 
+def every_match(run: RunFolder) -> list[Match]:
+    """All pairs of answers that any contrast of the run can compare."""
+    found = []
+    prompts, answers = run.prompts(), run.answers()
+    for target in targets_of(run):
+        names = dict.fromkeys([*(a.condition for a in answers if a.target == target), made.REFERENCE])
+        found += matches(target, prompts, answers, [(x, y) for x in names for y in names if x != y])
+    return found
+
+
 def targets_of(run: RunFolder) -> list[str]:
     """The targets that the run has answers of."""
     return list(dict.fromkeys(row.target for row in run.answers()))
