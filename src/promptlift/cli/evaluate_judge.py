@@ -18,7 +18,7 @@ from promptlift.cli.asking import (
     MaxTokens,
     MaxUsd,
     Prices,
-    _prices,
+    budget_of,
 )
 from promptlift.errors import InputError
 
@@ -77,7 +77,6 @@ def judge_command(
 
         promptlift evaluate judge --judge my-judge/ --labelled pandalm_test.jsonl --without-prompts-of train.jsonl
     """
-    from promptlift.chat.budget import Budget, Limits
     from promptlift.data.rows import read_prompts
     from promptlift.evaluation.comparing import Comparison, both_orders
     from promptlift.evaluation.folder import slug
@@ -92,8 +91,7 @@ def judge_command(
     without = [] if without_prompts_of is None else read_prompts(without_prompts_of)
     known = {} if published is None else read_published(published)
     kept = select(rows, without)
-    read, written = _prices(prices)
-    budget = Budget(Limits(max_calls, max_tokens, max_usd, read, written))
+    budget = budget_of(max_calls, max_tokens, max_usd, prices)
     opened = open_judge(
         judge, base_url=base_url, model=model, api_key_env=api_key_env, cache=cache, concurrency=concurrency,
         budget=budget,
