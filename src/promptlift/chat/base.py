@@ -173,9 +173,7 @@ class ChatClient(ABC):
         """
         return self.stream(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed, system=system).answer
 
-    def choose(
-        self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None
-    ) -> Choice:
+    def choose(self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None) -> Choice:
         """Which of a few words the LLM replies with, at temperature 0.
 
         Clients that can read token log-probabilities tell those; this one has the text alone.

@@ -85,6 +85,7 @@ class CachedClient:
             BudgetError: the LLM would have to be asked, and the budget is spent.
             TargetError: the LLM failed; nothing is kept.
         """
+
         def call() -> Answer:
             return self.client.answer(
                 question.prompt, max_tokens=question.max_tokens, temperature=question.temperature,
@@ -97,9 +98,7 @@ class CachedClient:
         """Which of a few words the LLM takes, from the cache or the LLM; see `ChatClient.choose` and `ask`."""
 
         def call() -> Choice:
-            return self.client.choose(
-                question.prompt, choices, max_tokens=question.max_tokens, system=question.system
-            )
+            return self.client.choose(question.prompt, choices, max_tokens=question.max_tokens, system=question.system)
 
         return self._kept({**asdict(question), "choices": list(choices)}, question, call, Choice)
 

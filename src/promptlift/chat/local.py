@@ -78,9 +78,7 @@ class GgufClient(ChatClient):
         stop = threading.Event()
         return AnswerStream(self._pieces(request, stop), stop)
 
-    def choose(
-        self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None
-    ) -> Choice:
+    def choose(self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None) -> Choice:
         """Which of a few words it would say first, by log-probabilities; see ChatClient.choose. One token is made."""
         request: dict[str, Any] = {
             "messages": messages(prompt, system), "max_tokens": 1, "temperature": 0.0, "cache_prompt": False,

@@ -107,9 +107,7 @@ class EndpointClient(ChatClient):
         stop = threading.Event()
         return AnswerStream(self._pieces(request, stop), stop)
 
-    def choose(
-        self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None
-    ) -> Choice:
+    def choose(self, prompt: str, choices: Sequence[str], *, max_tokens: int = 16, system: str | None = None) -> Choice:
         """Which of a few words it replies with; see ChatClient.choose. Endpoints without log-probabilities tell none.
 
         The first token is enough where log-probabilities are told, but whether they are is known only from a reply.
