@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from promptlift import __version__
-from promptlift.cli import adapt, cache, compare, data, evaluate, evaluate_files, evaluate_judge, evaluate_tasks, generate, rewrite, targets, train
+from promptlift.cli import (
+    adapt,
+    cache,
+    compare,
+    data,
+    evaluate,
+    evaluate_files,
+    evaluate_judge,
+    evaluate_tasks,
+    evaluate_train_judge,
+    generate,
+    rewrite,
+    targets,
+    train,
+)
 from promptlift.errors import PromptliftError
 
 app = typer.Typer(
@@ -32,7 +46,9 @@ evaluate.app.command("export-blind")(evaluate_files.export_blind)
 evaluate.app.command("import-verdicts")(evaluate_files.import_verdicts)
 evaluate.app.command("export-prompts")(evaluate_files.export_prompts)
 evaluate.app.command("import-answers")(evaluate_files.import_answers)
+evaluate.app.command("alpaca-eval")(evaluate_files.alpaca_eval)
 evaluate.app.command("judge")(evaluate_judge.judge_command)
+evaluate.app.command("train-judge")(evaluate_train_judge.train_judge_command)
 evaluate.app.command("rouge")(evaluate_tasks.rouge)
 evaluate.app.command("multiple-choice")(evaluate_tasks.multiple_choice)
 evaluate.app.command("ifeval")(evaluate_tasks.ifeval)

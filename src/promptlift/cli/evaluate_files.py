@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptlift.cli import console
-from promptlift.cli.evaluate import Contrasts, NoTexts, finish, prepare_asked, read_into
+from promptlift.cli.evaluate import Contrasts, JudgeUrl, NoTexts, finish, prepare_asked, read_into
 from promptlift.cli.rewrite import BaseOption, PrompterOption, UnprovenOption
 
 if TYPE_CHECKING:
@@ -62,10 +62,9 @@ def export_blind(
     folder = RunFolder(run)
     single = {parse_contrast(text, _conditions(folder)) for text in one_order or []}
     count = export(folder, name, _matches(folder, target, contrast), to, seed, single, parts)
-    console.error_console().print(
+    _tell(
         f"{to}: {count} comparisons; read the verdicts back with: promptlift evaluate import-verdicts {run} FILE "
-        f"--name {name} --judge WHO",
-        soft_wrap=True,
+        f"--name {name} --judge WHO"
     )
 
 
@@ -125,11 +124,10 @@ def export_prompts(
     rows = read_into(folder, prompts, n, reference, seed)
     prepare_asked(folder, target, rows, condition, (prompter, base_gguf, unproven), 4)
     count = export(folder, target, to)
-    console.error_console().print(
+    _tell(
         f'{to}: {count} prompts. Answers go to a file of {{"id": …, "answer": …}}, and back with: '
-        f"promptlift evaluate import-answers {run} FILE --target {target}",
-        soft_wrap=True, markup=False,
-    )  # fmt: skip
+        f"promptlift evaluate import-answers {run} FILE --target {target}"
+    )
 
 
 def import_answers(
@@ -147,14 +145,53 @@ def import_answers(
     from promptlift.evaluation.folder import RunFolder
 
     count, missing = read(RunFolder(run), target, file)
-    console.error_console().print(
-        f"{count} answers, {missing} prompts without one; judge them with: promptlift evaluate --out {run} --judge …",
-        soft_wrap=True,
+    _tell(f"{count} answers, {missing} prompts without one; judge them with: promptlift evaluate --out {run} --judge …")
+
+
+def alpaca_eval(
+    run: Run,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the package's files go.")],
+    target: OneTarget,
+    condition: Annotated[str, typer.Option(help="Whose answers are the model's.")] = "rewritten",
+    against: Annotated[str, typer.Option(help="Whose are the reference's: raw, reference, …")] = "raw",
+    judge: Annotated[
+        str | None, typer.Option(help="Also write a judge for the package: a model at --judge-base-url.")
+    ] = None,
+    judge_base_url: JudgeUrl = None,
+    judge_has_key: Annotated[bool, typer.Option("--judge-has-key", help="Its key is in $OPENAI_API_KEY.")] = False,
+) -> None:
+    """Write a run's answers for the official `alpaca_eval` package, and say how to run it.
+
+    Examples:
+
+        promptlift evaluate alpaca-eval lift --target gpt-4o-mini --to ae
+
+        promptlift evaluate alpaca-eval lift --target qwen --against reference --to ae --judge mine \\
+            --judge-base-url http://localhost:8080/v1
+    """
+    from promptlift.errors import InputError
+    from promptlift.evaluation.alpaca_eval import official_command, write_alpaca_eval, write_annotators_config
+
+    if (judge is None) != (judge_base_url is None):
+        raise InputError("--judge and --judge-base-url belong together: a model, and the server that has it")
+    written = write_alpaca_eval(run, target, condition, against, to)
+    _tell(
+        f"{to}: {written.n} prompts; left out: {written.failed} that lack an answer, {written.repeated} that stand "
+        f"twice, {written.unfit} that the package can't hold"
     )
+    if judge is not None and judge_base_url is not None:
+        config = write_annotators_config(to / "judge", judge_base_url, judge, own_key=judge_has_key)
+        print(" ".join(official_command(to, config)))
+    else:
+        print(f"alpaca_eval --model_outputs {to}/model_outputs.json --reference_outputs {to}/reference_outputs.json")
 
 
 def _conditions(run: RunFolder) -> list[str]:
     return [row.condition for row in run.answers()]
+
+
+def _tell(text: str) -> None:
+    console.error_console().print(text, soft_wrap=True, markup=False)
 
 
 def _matches(run: RunFolder, target: str | None, contrast: list[str] | None) -> list[Match]:

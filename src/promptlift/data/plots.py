@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SET, OTHER, LIMIT = "#3f8fd2", "#d98032", "#c8504f"
-_INK = "#010203"  # replaced by currentColor
+INK = "#010203"  # replaced by currentColor
 _WIDTH = 4.4  # inches: narrow, so that it is drawn at its own size on a phone
 _LONGEST = 150
 _LABEL = 28
@@ -37,9 +37,9 @@ def lengths(prompts: Sequence[int], against: Sequence[int]) -> str:
         axes.set_xlabel(f"words of the prompt (the last bar: over {_LONGEST})")
         axes.set_ylabel("share")
         if against:
-            axes.legend(frameon=False, labelcolor=_INK)
+            axes.legend(frameon=False, labelcolor=INK)
 
-    return _svg("lengths", draw)
+    return svg_of("lengths", draw)
 
 
 def additions(full: Sequence[int], light: Sequence[int], most: int) -> str:
@@ -57,9 +57,9 @@ def additions(full: Sequence[int], light: Sequence[int], most: int) -> str:
         axes.set_xlabel("words added")
         axes.set_ylabel("pairs to change")
         if full or light:
-            axes.legend(frameon=False, labelcolor=_INK)
+            axes.legend(frameon=False, labelcolor=INK)
 
-    return _svg("additions", draw)
+    return svg_of("additions", draw)
 
 
 def bars(name: str, counts: Mapping[str, int], total: int, limit: float | None, what: str) -> str:
@@ -70,14 +70,14 @@ def bars(name: str, counts: Mapping[str, int], total: int, limit: float | None, 
     def draw(axes: Axes) -> None:
         places = list(range(len(names)))
         axes.barh(places, shares, color=SET, alpha=0.75)
-        axes.set_yticks(places, [_plain(text) or "(none)" for text in names])
+        axes.set_yticks(places, [plain(text) or "(none)" for text in names])
         axes.invert_yaxis()
         axes.margins(y=0.01)
         if limit is not None:
             axes.axvline(100 * limit, color=LIMIT, linestyle="--", linewidth=1.2)
         axes.set_xlabel(what)
 
-    return _svg(name, draw, height=max(1.4, 0.9 + 0.19 * len(names)))
+    return svg_of(name, draw, height=max(1.4, 0.9 + 0.19 * len(names)))
 
 
 def similarities(earlier: Sequence[float], against: Sequence[float], similar: float) -> str:
@@ -93,17 +93,17 @@ def similarities(earlier: Sequence[float], against: Sequence[float], similar: fl
         axes.set_yscale("symlog", linthresh=10)
         axes.set_xlabel("similarity to the nearest other prompt")
         axes.set_ylabel("prompts")
-        axes.legend(frameon=False, labelcolor=_INK)
+        axes.legend(frameon=False, labelcolor=INK)
 
-    return _svg("similarities", draw)
+    return svg_of("similarities", draw)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as it is: matplotlib takes what stands between dollar signs for mathematics."""
     return text.replace("$", r"\$")
 
 
-def _svg(name: str, draw: Any, height: float = 2.6) -> str:
+def svg_of(name: str, draw: Any, height: float = 2.6) -> str:
     try:
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -112,7 +112,7 @@ def _svg(name: str, draw: Any, height: float = 2.6) -> str:
         raise MissingExtraError("the page with plots", "data") from None
     style = {
         "svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 8.5,
-        "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
         "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     }  # fmt: skip
     with matplotlib.rc_context(style):
@@ -126,7 +126,7 @@ def _svg(name: str, draw: Any, height: float = 2.6) -> str:
 
 def _for_page(svg: str, name: str) -> str:
     """The bare element, in the page's colour, with ids that no other plot of the page has."""
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from promptlift.data.plots import _INK, LIMIT, OTHER, SET, _plain, _svg
+from promptlift.data.plots import INK, LIMIT, OTHER, SET, plain, svg_of
 from promptlift.evaluation.report.figures import Contrast
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def forest(name: str, rows: Sequence[tuple[str, Sequence[Contrast]]], judges: Se
     step = 0.62 / max(1, len(judges))
 
     def draw(axes: Axes) -> None:
-        axes.axvline(0, color=_INK, linewidth=0.7)
+        axes.axvline(0, color=INK, linewidth=0.7)
         seen = set()
         for place, (_, contrasts) in enumerate(rows):
             for contrast in contrasts:
@@ -57,7 +57,7 @@ def splits(name: str, contrasts: Sequence[tuple[str, Contrast]]) -> str:
             for (label, colour, hatch), part in zip(kinds, parts, strict=True):
                 share = 100 * part / total
                 axes.barh(
-                    place, share, 0.42, left=left, color=colour, alpha=0.55, hatch=hatch, edgecolor=_INK,
+                    place, share, 0.42, left=left, color=colour, alpha=0.55, hatch=hatch, edgecolor=INK,
                     linewidth=0.4, label=None if place else label,
                 )  # fmt: skip
                 left += share
@@ -92,11 +92,11 @@ def lengths(name: str, words: Mapping[str, Sequence[float]], most: float) -> str
     """Words of the answers by condition: the middle half, the median, the 5th to the 95th percentile."""
 
     def draw(axes: Axes) -> None:
-        line = {"color": _INK, "linewidth": 0.8}
+        line = {"color": INK, "linewidth": 0.8}
         axes.boxplot(
             [list(values) for values in words.values()], orientation="horizontal", whis=(5, 95), showfliers=False,
-            patch_artist=True, widths=0.55, boxprops={"facecolor": SET + "73", "edgecolor": _INK, "linewidth": 0.6},
-            whiskerprops=line, capprops=line, medianprops={"color": _INK, "linewidth": 1.8},
+            patch_artist=True, widths=0.55, boxprops={"facecolor": SET + "73", "edgecolor": INK, "linewidth": 0.6},
+            whiskerprops=line, capprops=line, medianprops={"color": INK, "linewidth": 1.8},
             positions=range(len(words)),
         )  # fmt: skip
         _lines(axes, list(words))
@@ -115,7 +115,7 @@ def reach_of(contrasts: Sequence[Contrast]) -> float:
 def label_of(text: str) -> str:
     """Text as a plot can show it: no control characters, not too long, dollar signs as they are."""
     shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text).strip() or "(none)"
-    return _plain(shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…")
+    return plain(shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…")
 
 
 def told(rows: Sequence[tuple[str, Sequence[Contrast]]]) -> str:
@@ -142,11 +142,11 @@ def _lines(axes: Axes, labels: Sequence[str]) -> None:
 def _legend(axes: Axes, entries: int) -> None:
     if entries:
         axes.figure.legend(
-            loc="outside lower center", ncols=min(entries, 3), frameon=False, labelcolor=_INK, fontsize=_TEXT
+            loc="outside lower center", ncols=min(entries, 3), frameon=False, labelcolor=INK, fontsize=_TEXT
         )
 
 
 def _drawn(name: str, draw: Any, height: float) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a name may hold signs that matplotlib's font lacks; the page's has them
-        return _svg(name, draw, height)
+        return svg_of(name, draw, height)
