@@ -30,7 +30,7 @@ CONNECT_SECONDS = 10.0
 _NOT_TAKEN = re.compile(r"unsupported|not supported|does not support|unrecogni[sz]ed|unknown|not permitted|unexpected")
 TOP_LOGPROBS = 20
 """How many likely first tokens are asked for: the most that OpenAI's API allows."""
-_OPTIONAL = ("max_tokens", "temperature", "seed", "stream_options", "logprobs", "top_logprobs")
+_OPTIONAL = ("max_tokens", "temperature", "seed", "stream_options")
 
 
 class EndpointClient(ChatClient):
@@ -119,9 +119,9 @@ class EndpointClient(ChatClient):
             text = getattr(getattr(choice, "message", None), "content", None) if choice else None
             if choice is None or not isinstance(text, str | None):
                 raise Malformed(reply)
-        told = getattr(getattr(choice, "logprobs", None), "content", None)
-        top = getattr(told[0], "top_logprobs", None) if isinstance(told, list) and told else None
-        probabilities = first_token_choices(choices, ((t.token, t.logprob) for t in top)) if top else None
+            told = getattr(getattr(choice, "logprobs", None), "content", None)
+            top = getattr(told[0], "top_logprobs", None) if isinstance(told, list) and told else None
+            probabilities = first_token_choices(choices, ((t.token, t.logprob) for t in top)) if top else None
         return Choice(probabilities, text or "", _tokens(reply), _read(reply))
 
     def close(self) -> None:
@@ -175,8 +175,11 @@ class EndpointClient(ChatClient):
                 sent["max_completion_tokens"] = request["max_tokens"]  # OpenAI's newer name for it
             try:
                 return self._client.chat.completions.create(**sent)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            except (openai.BadRequestError, openai.PermissionDeniedError, openai.UnprocessableEntityError) as error:
                 said = str(error).lower()
+                if "logprobs" in sent and "logprob" in said:  # said in many ways, and one is of no use alone
+                    self.refused.update(("logprobs", "top_logprobs"))
+                    continue
                 name = next((n for n in _OPTIONAL if n in sent and (error.param == n or f"{n}'" in said)), None)
                 if name is None or not _NOT_TAKEN.search(said):
                     raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from promptlift.chat.base import Answer
 from promptlift.chat.cached import CachedClient, PromptFailed, Question, work
@@ -11,8 +12,11 @@ from promptlift.errors import BudgetError, TargetError
 from promptlift.evaluation.conditions import Progress
 from promptlift.evaluation.folder import Answered, Asked
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
 PROBE = 5
-"""If each of so many first questions fails, the target is taken for dead: none further is asked."""
+"""If each of so many first questions fails, the LLM is taken for dead: none further is asked."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,8 @@ def answer_all(
         how = (settings.max_tokens, settings.temperature, settings.seed, settings.system)
         return target.ask(Question(text, *how))
 
-    first, over = work(texts[:PROBE], ask, min(settings.concurrency, PROBE), count)
-    if len(first) == PROBE and all(isinstance(found, PromptFailed) for found in first):
-        raise TargetError(f"{first[0].message} (the first {PROBE} questions all failed, so no further was asked)")  # type: ignore[union-attr]
-    rest: list[Answer | PromptFailed | None] = [None] * len(texts[PROBE:])
-    if over is None:
-        rest, over = work(texts[PROBE:], ask, settings.concurrency, count)
-    by_text = dict(zip(texts, [*first, *rest], strict=True))
+    replies, over = ask_all(texts, ask, settings.concurrency, count)
+    by_text = dict(zip(texts, replies, strict=True))
     rows = []
     for row in asked:
         found = by_text[row.text]
@@ -71,3 +70,23 @@ def answer_all(
         elif found is not None:
             rows.append(Answered(row.target, row.id, row.condition, found.text, found.tokens, found.cut))
     return rows, over
+
+
+def ask_all(
+    items: Sequence[Item], job: Callable[[Item], Made], concurrency: int, progress: Callable[[], None] | None = None
+) -> tuple[list[Made | PromptFailed | None], BudgetError | None]:
+    """Run `promptlift.chat.cached.work`, but give up if the LLM fails on all of the first items.
+
+    Raises:
+        TargetError: it does.
+    """
+    first, over = work(items[:PROBE], job, min(concurrency, PROBE), progress)
+    failed = [found for found in first if isinstance(found, PromptFailed)]
+    if failed and len(failed) == len(first):
+        raise TargetError(
+            f"{failed[0].message} (the first {len(failed)} questions all failed, so no further was asked)"
+        )
+    if over is not None:
+        return [*first, *[None] * len(items[PROBE:])], over
+    rest, over = work(items[PROBE:], job, concurrency, progress)
+    return [*first, *rest], over

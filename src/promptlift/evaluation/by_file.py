@@ -37,7 +37,7 @@ class Imported:
     """What came of reading verdicts back.
 
     Attributes:
-        rows: of outcomes.jsonl.
+        rows: of outcomes.jsonl; those that needed no judge are among them.
         verdicts: read.
         repeated: that stood there before, with the same winner.
         missing: comparisons that have no verdict; matches that lack one are not in `rows`.
@@ -81,14 +81,17 @@ def export_blind(
     shuffler = random.Random(seed)
     dealt: list[list[Comparison]] = [[] for _ in range(parts)]
     rows: dict[str, dict[str, Any]] = {}
+    lies: dict[str, int] = {}
     asked = [m for m in matches if m.settled() is None]
     shuffler.shuffle(asked)
     for place, match in enumerate(asked):
         orders = [match.comparison, match.comparison.swapped()]
         shuffler.shuffle(orders)
-        for turn, shown in enumerate(orders[:1] if (match.x, match.y) in one_order else orders):
+        for shown in orders[:1] if (match.x, match.y) in one_order else orders:
             if shown.id not in rows:
-                dealt[(place + turn * max(1, parts // 2)) % parts].append(shown)
+                other = lies.get(shown.swapped().id)
+                lies[shown.id] = (place if other is None else other + max(1, parts // 2)) % parts
+                dealt[lies[shown.id]].append(shown)
             row = rows.setdefault(shown.id, {"id": shown.id, "for": []})
             row["for"].append([match.target, match.prompt.id, match.x, match.y])
     if not rows:
@@ -98,7 +101,8 @@ def export_blind(
         file = out / ("comparisons.jsonl" if parts == 1 else f"comparisons-{part + 1}.jsonl")
         write_jsonl(file, (asdict(shown) for shown in shown_rows))
     (out / "INSTRUCTIONS.md").write_text(INSTRUCTIONS, "utf-8")
-    write_jsonl(key, rows.values())
+    settled = [[m.target, m.prompt.id, m.x, m.y] for m in matches if m.settled() is not None]
+    write_jsonl(key, [*rows.values(), {"id": None, "for": settled}])
     run.keep_settings(blind=run.settings().get("blind", {}) | {name: {"key": _hash(key), "comparisons": len(rows)}})
     return len(rows)
 
@@ -125,6 +129,7 @@ def import_verdicts(run: RunFolder, name: str, judge: str, files: Sequence[Path]
     if _hash(key) != known["key"]:
         raise InputError(f"{key} was changed since the export: its verdicts can't be joined; restore it")
     expected = {row["id"]: row["for"] for _, row in read_jsonl(key)}
+    settled = expected.pop(None, [])
     found: dict[str, Verdict] = {}
     repeated = 0
     for file in files:
@@ -137,7 +142,7 @@ def import_verdicts(run: RunFolder, name: str, judge: str, files: Sequence[Path]
                     )
                 repeated += 1
             found[verdict.id] = verdict
-    meant = {tuple(one) for rows in expected.values() for one in rows}
+    meant = {tuple(one) for rows in (*expected.values(), settled) for one in rows}
     joined = [m for m in matches if (m.target, m.prompt.id, m.x, m.y) in meant]
     shown = {m.comparison.id for m in joined} | {m.comparison.swapped().id for m in joined}
     if not shown >= set(expected):
@@ -178,11 +183,11 @@ def import_answers(run: RunFolder, target: str, file: Path) -> tuple[int, int]:
     found: dict[str, str] = {}
     for number, row in read_jsonl(file):
         key, answer, where = row.get("id"), row.get("answer"), f"{file}, line {number}"
-        if key not in known:
+        if not isinstance(key, str) or key not in known:
             raise RecordError(f"{where}: id {key!r} is none of the prompts exported for {target}")
         if not isinstance(answer, str):
             raise RecordError(f"{where}: no text in field 'answer'; its keys are {', '.join(row)}")
-        if found.setdefault(str(key), answer) != answer:
+        if found.setdefault(key, answer) != answer:
             raise RecordError(f"{where}: {key} has another answer already")
     rows = []
     for one in asked:
@@ -195,11 +200,11 @@ def import_answers(run: RunFolder, target: str, file: Path) -> tuple[int, int]:
 
 def _verdict(row: dict[str, Any], judge: str, where: str, expected: dict[str, Any]) -> Verdict:
     key, winner = row.get("id"), row.get("winner")
-    if key not in expected:
+    if not isinstance(key, str) or key not in expected:
         raise RecordError(f"{where}: id {key!r} is none of the {len(expected)} comparisons that were exported")
     if winner not in ("a", "b", "tie"):
         raise RecordError(f"{where}: winner is {winner!r}; it must be 'a', 'b' or 'tie'")
-    return Verdict(str(key), winner, judge)
+    return Verdict(key, winner, judge)
 
 
 def _key(run: RunFolder, name: str) -> Path:

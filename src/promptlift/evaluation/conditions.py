@@ -6,6 +6,7 @@ adapter. Each control rules one of these out (DESIGN, section 8).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,20 +100,25 @@ def from_file(name: str, target: str, prompts: Sequence[Prompt], path: Path) -> 
     Raises:
         RecordError: a row has no rewrite, belongs to none of the prompts, or to one that has a row already.
     """
-    by_id, by_text = {p.id: p.id for p in prompts}, {p.prompt: p.id for p in prompts}
+    by_id = {p.id: p.prompt for p in prompts}
+    by_text: dict[str, list[str]] = defaultdict(list)
+    for prompt in prompts:
+        by_text[prompt.prompt].append(prompt.id)
     found: dict[str, str] = {}
     for number, row in read_jsonl(path):
         where = f"{path}, line {number}"
         text = _first(row, ("rewrite", "optimized"))
         if text is None or not text.strip():
             raise RecordError(f"{where}: no text in 'rewrite' or 'optimized'; its keys are {', '.join(row)}")
-        key = by_text.get(str(row.get("prompt"))) or by_id.get(str(row.get("id")))
-        if key is None:
+        own, said = str(row.get("id")), str(row.get("prompt"))
+        keys = by_text.get(said, [own] if own in by_id else [])
+        if not keys:
             raise RecordError(
                 f"{where}: neither its id {row.get('id')!r} nor its prompt is one of the {len(prompts)} of this run"
             )
-        if found.setdefault(key, text) != text:
-            raise RecordError(f"{where}: prompt {key!r} has another rewrite already")
+        for key in [own] if own in keys else keys:
+            if found.setdefault(key, text) != text:
+                raise RecordError(f"{where}: prompt {key!r} has another rewrite already")
     if not found:
         raise InputError(f"{path} holds no rewrites")
     rows = []

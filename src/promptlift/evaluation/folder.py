@@ -137,11 +137,25 @@ class RunFolder:
         return _rows(self.texts / "answers.jsonl", lambda row: Answered(**row))
 
     def keep_answers(self, target: str, rows: list[Answered]) -> None:
-        """Replace one target's answers, with and without their texts."""
-        every = [*(row for row in self.answers() if row.target != target), *rows]
+        """Replace one target's answers, with and without their texts.
+
+        Outcomes on an answer that reads otherwise now are dropped: nobody judged it.
+        """
+        before = self.answers()
+        self._drop_stale(target, [row for row in before if row.target == target], rows)
+        every = [*(row for row in before if row.target != target), *rows]
         self.write_texts("answers.jsonl", (asdict(row) for row in every))
         texts = {(row.target, row.id, row.condition): row.text for row in self.asked()}
         write_jsonl(self.path / "answers.jsonl", (self._without_texts(row, texts) for row in every))
+
+    def _drop_stale(self, target: str, before: list[Answered], now: list[Answered]) -> None:
+        said = {(row.id, row.condition): row.answer for row in before if row.answer is not None}
+        answered = [((row.id, row.condition), row.answer) for row in now if row.answer is not None]
+        other = {key for key, text in answered if said.get(key, text) != text}
+        judged = self.outcomes() if other else []
+        kept = [r for r in judged if r["target"] != target or not other & {(r["id"], r["x"]), (r["id"], r["y"])}]
+        if len(kept) < len(judged):
+            write_jsonl(self.path / "outcomes.jsonl", kept)
 
     @staticmethod
     def _without_texts(row: Answered, texts: dict[tuple[str, str, str], str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from promptlift.batch import read_rows
 from promptlift.errors import RecordError
 from promptlift.evaluation.folder import Prompt, digest
-from promptlift.records import read_jsonl
+from promptlift.records import read_jsonl, read_text
 
 FIELDS = ("prompt", "instruction", "question")
 REFERENCES = ("reference", "output_text_davinci_003", "output")
@@ -33,17 +34,20 @@ def read_prompts(path: Path, reference: str | None = None) -> list[Prompt]:
     if path.suffix == ".jsonl":
         _, first = next(read_jsonl(path), (0, {}))
         field = next((name for name in FIELDS if isinstance(first.get(name), str)), "prompt")
+    elif path.suffix == ".csv":
+        header = next(csv.reader(read_text(path).splitlines(keepends=True)), [])
+        field = next((name for name in FIELDS if name in header), "prompt")
     found: dict[str, Prompt] = {}
     for number, row in enumerate(read_rows(path, field), 1):
         text = row[field]
-        key = str(row["id"]) if row.get("id") is not None else digest(text)
+        nameless = row.get("id") in (None, "")
+        key = digest(text) if nameless else str(row["id"])
         if key in found:
-            if "id" not in row:
+            if nameless:
                 continue  # the same text twice
             raise RecordError(f"{path}: id {key!r} of prompt {number} stands twice; each prompt needs its own")
-        answer = next(
-            (row[n] for n in ((reference,) if reference else REFERENCES) if isinstance(row.get(n), str)), None
-        )
+        named = [row.get(name) for name in ((reference,) if reference else REFERENCES)]
+        answer = next((text for text in named if isinstance(text, str) and text.strip()), None)
         found[key] = Prompt(key, text, str(row.get("source") or row.get("dataset") or ""), answer)
     if reference and not any(p.reference for p in found.values()):
         raise RecordError(f"{path}: no row has text in field {reference!r}; name the right one with --reference")

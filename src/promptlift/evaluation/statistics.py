@@ -134,7 +134,8 @@ def prompts_needed(share_decided: float, lift_sought: float = 5.0) -> int:
     """How many prompts show a lift: two-sided 5%, power 80%, each prompt scored once.
 
     Args:
-        share_decided: the share of prompts that are no tie, as seen so far; it is the variance of a score.
+        share_decided: the share of prompts that are no tie, as seen so far; with the lift it gives the variance of a
+            score. A lift can't be greater than this share, so a smaller one is taken for the lift.
         lift_sought: in points.
 
     Raises:
@@ -146,7 +147,7 @@ def prompts_needed(share_decided: float, lift_sought: float = 5.0) -> int:
     except ImportError:
         raise MissingExtraError("the power note", "eval") from None
     effect = lift_sought / 100
-    spread = math.sqrt(max(share_decided - effect**2, 1e-6))
+    spread = math.sqrt(max(share_decided, effect) - effect**2)
     # ratio=0 makes it the power of one sample
     needed = NormalIndPower().solve_power(effect / spread, power=POWER, alpha=1 - CONFIDENCE, ratio=0)
     return math.ceil(float(needed))

@@ -27,7 +27,8 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     settings, prompts = run.settings(), run.prompts()
     answers, asked, outcomes = run.answers(), run.asked(), run.outcomes()
-    targets = dict.fromkeys([*(settings.get("targets") or {}), *(row["target"] for row in outcomes)])
+    named = (*(settings.get("targets") or {}), *(row.target for row in answers), *(row["target"] for row in outcomes))
+    targets = dict.fromkeys(named)
     decided = [abs(row["score"]) for row in outcomes if row["score"] is not None]
     share = sum(decided) / len(decided) if decided else None
     found: dict[str, Any] = {
@@ -104,7 +105,7 @@ def conditions_of(target: str, answers: Sequence[Answered], asked: Sequence[Aske
             "name": name, "answers": sum(r.answer is not None for r in rows), "changed": changed[name],
             "failed": sum(r.answer is None for r in rows), "cut": sum(r.cut for r in rows),
             "empty": sum(r.answer is not None and not r.answer.strip() for r in rows),
-            "words": _rounded(sum(r.words for r in rows) / len(rows)),
+            "words": _rounded(sum(r.words for r in rows) / (sum(r.answer is not None for r in rows) or 1)),
             "problems": dict(Counter(r.problem for r in rows if r.problem).most_common(5)),
         }
         for name, rows in groups.items()

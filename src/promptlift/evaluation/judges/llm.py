@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from promptlift.chat.base import Choice
-from promptlift.chat.cached import CachedClient, PromptFailed, Question, work
+from promptlift.chat.cached import CachedClient, PromptFailed, Question
+from promptlift.evaluation.answers import ask_all
 from promptlift.evaluation.comparing import Comparison, Verdict, Winner
 
 SYSTEM = (
@@ -36,7 +37,8 @@ CHOICES = ("A", "B")
 LEAST_COVERAGE = 0.1
 """Share of the probability that must be on A or B: below it, the LLM was about to say something else."""
 _SAID = re.compile(
-    r"\W*(?:(?:the )?(?:better )?(?:answer|output|response)(?: is)?\W*)?([ab]|tie)\b(?!\s+\w)", re.IGNORECASE
+    r"\W*(?:(?:the )?(?:better )?(?:answer|output|response)(?: is)?\W*)?([ab]|tie)\b(?!\s+\w|\W+(?:[ab]|tie)\b)",
+    re.IGNORECASE,
 )
 
 
@@ -59,8 +61,12 @@ class LlmJudge:
     def judge(
         self, comparisons: Sequence[Comparison], progress: Callable[[], None] | None = None
     ) -> list[Verdict | None]:
-        """A verdict on each; see Judge. A judge that fails on a comparison gives no verdict on it, with the reason."""
-        found, _ = work(comparisons, self._one, self._concurrency, progress)
+        """A verdict on each; see Judge. A judge that fails on a comparison gives no verdict on it, with the reason.
+
+        Raises:
+            TargetError: the first comparisons all failed.
+        """
+        found, _ = ask_all(comparisons, self._one, self._concurrency, progress)
         return [
             Verdict(shown.id, None, self.name, problem=one.message) if isinstance(one, PromptFailed) else one
             for shown, one in zip(comparisons, found, strict=True)
