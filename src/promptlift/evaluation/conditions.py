@@ -100,7 +100,7 @@ def from_file(name: str, target: str, prompts: Sequence[Prompt], path: Path) -> 
     Raises:
         RecordError: a row has no rewrite, belongs to none of the prompts, or to one that has a row already.
     """
-    by_id = {p.id: p.prompt for p in prompts}
+    by_id = {p.id for p in prompts}
     by_text: dict[str, list[str]] = defaultdict(list)
     for prompt in prompts:
         by_text[prompt.prompt].append(prompt.id)
