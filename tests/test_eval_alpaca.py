@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from scripted_http import ScriptedEndpoint
 
 from promptlift.errors import InputError
 from promptlift.evaluation.alpaca_eval import official_command, write_alpaca_eval, write_annotators_config
 from promptlift.evaluation.comparing import Comparison, Verdict, both_orders, outcome
 from promptlift.evaluation.folder import Answered, Prompt, RunFolder
 from promptlift.evaluation.statistics import lift
-from tests.scripted_http import ScriptedEndpoint
 
 HERE = importlib.util.find_spec("alpaca_eval") is not None
 TARGET = "qwen2.5:0.5b-instruct"

@@ -224,9 +224,12 @@ def test_missing_verdicts_are_counted_and_come_to_nothing(
     whole = import_verdicts(run, "first", "r", [write(tmp_path / "whole.jsonl", verdicts)], every_match(run))
     found = import_verdicts(run, "first", "r", [write(tmp_path / "v.jsonl", verdicts[3:])], every_match(run))
     assert found.missing == 3 and found.verdicts == len(verdicts) - 3
-    assert set(keyed(found.rows)) < set(keyed(whole.rows))
+    judged = [row for row in found.rows if row["score"] is not None]
+    assert set(keyed(judged)) < set(keyed(whole.rows)) and len(found.rows) == len(whole.rows)
+    assert all(row["problem"] == "no verdict in the file" for row in found.rows if row["score"] is None)
     none = import_verdicts(run, "first", "r", [write(tmp_path / "none.jsonl", [])], every_match(run))
     assert none.missing == len(verdicts) and {r["first"] or r["second"] for r in none.rows} == {None}
+    assert all(row["score"] is None for row in none.rows if not row["same"] and not row.get("empty"))
 
 
 @pytest.mark.parametrize(

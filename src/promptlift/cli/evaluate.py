@@ -130,9 +130,9 @@ def evaluate(
     if target is None and (prompts is not None or judge is None or not (out / "texts").is_dir()):
         raise InputError("say which LLM answers what: promptlift evaluate --target NAME --prompts FILE --judge NAME")
     limits = (cache, max_calls, max_tokens, max_usd, prices)
-    remember_command(run, sys.argv[1:], seed=seed, cores=os.cpu_count())
     if target is not None:
         rows = read_into(run, prompts, n, reference, seed)
+        remember_command(run, sys.argv[1:], seed=seed, cores=os.cpu_count())
         settings = AnswerSettings(max_answer_tokens, temperature, seed, concurrency)
         with asking(str(gguf) if gguf else (model or target), base_url, api_key_env, concurrency, *limits) as llm:
             _answer(run, target, rows, condition, (prompter, base_gguf, unproven), llm, settings)
@@ -140,6 +140,7 @@ def evaluate(
             left = llm.budget
     else:
         left = None
+        remember_command(run, sys.argv[1:])
     if judge is not None:
         with _judge(judge, judge_base_url, judge_key_env, judge_max_tokens, concurrency, limits, left) as who:
             _judge_all(run, [target] if target else targets_of(run), who, contrast)

@@ -40,7 +40,7 @@ class Imported:
         rows: of outcomes.jsonl; those that needed no judge are among them.
         verdicts: read.
         repeated: that stood there before, with the same winner.
-        missing: comparisons that have no verdict; matches that lack one are not in `rows`.
+        missing: comparisons that have no verdict; their rows have no score, and so count as unjudged.
     """
 
     rows: list[dict[str, Any]]
@@ -151,8 +151,9 @@ def import_verdicts(run: RunFolder, name: str, judge: str, files: Sequence[Path]
     def single(match: Match) -> bool:
         return not {match.comparison.id, match.comparison.swapped().id} <= set(expected)
 
-    rows = rows_of(joined, found, judge, single)
-    return Imported(rows, len(found), repeated, len(set(expected) - set(found)))
+    missing = set(expected) - set(found)
+    absent = {key: Verdict(key, None, judge, problem="no verdict in the file") for key in missing}
+    return Imported(rows_of(joined, found | absent, judge, single), len(found), repeated, len(missing))
 
 
 def export_prompts(run: RunFolder, target: str, out: Path) -> int:
