@@ -29,6 +29,9 @@ CacheFile = Annotated[
     Path | None, typer.Option("--cache", metavar="FILE", help="Where answers are kept.", show_default="user's cache")
 ]
 
+PATIENCE = 600.0
+"""Seconds that a whole answer may take: a local endpoint with many questions in work is slow on each."""
+
 
 @contextmanager
 def asking(
@@ -44,7 +47,12 @@ def asking(
     kept = AnswerCache(cache or cache_folder() / "answers.sqlite")
     try:
         with open_target(
-            llm, base_url=base_url, api_key_env=api_key_env, max_retries=5, parallel=min(concurrency, 8)
+            llm,
+            base_url=base_url,
+            api_key_env=api_key_env,
+            timeout=PATIENCE,
+            max_retries=5,
+            parallel=min(concurrency, 8),
         ) as client:
             yield CachedClient(client, kept, budget)
     finally:

@@ -1,4 +1,4 @@
-"""What a local model makes of an answer: its hidden states while it reads prompt, answer, and a question on the answer.
+"""Features of an answer: its form, and what a local model makes of it: the hidden states while it reads prompt, answer, and a question on the answer.
 
 The states of a middle layer are kept, once as the mean over the answer and once at the end of the question, where the
 model would begin its own rating. They are kept in SQLite by content, so an answer is read once however often it is
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptlift.errors import InputError, MissingExtraError
+from promptlift.evaluation.judges.form import form_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +89,7 @@ class Reader:
     def features(
         self, reads: Sequence[Read], progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Feature vectors, (len(reads), 2 d): the mean over the answer, then the state at the end.
+        """Feature vectors, (len(reads), 2 d + k): the mean over the answer, the state at the end, the form.
 
         Raises:
             MissingExtraError: torch is not installed, and something has to be read.
@@ -109,8 +110,11 @@ class Reader:
                 done += len(made)
                 if progress:
                     progress(done, len(found))
-        vectors = [found[key] for key in keys]
-        return np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32)  # type: ignore[arg-type]
+        if not reads:
+            return np.zeros((0, 0), np.float32)
+        states = np.stack([found[key] for key in keys]).astype(np.float32)  # type: ignore[misc]
+        form = np.asarray([form_features(*read) for read in reads], np.float32)
+        return np.concatenate([states, form], axis=1)
 
     def _key(self, read: Read) -> str:
         content = [VERSION, self._identity, self._layer, *read]

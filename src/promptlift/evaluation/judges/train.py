@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptlift.errors import InputError, MissingExtraError
+from promptlift.evaluation.judges.form import NAMES
 from promptlift.evaluation.judges.trained import FORMAT, SETTINGS, WEIGHTS, reader_of
 from promptlift.evaluation.labelled import Labelled, folded
 from promptlift.records import write_atomically
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """Values of C (the inverse of the penalty, on standardised features) that are tried."""
+FORM_WEIGHT = 10.0
+"""How much less the features of form are held back than each of the many states; chosen on prompts of a source that was
+not trained on."""
 FOLDS = 5
 LEAST = 50
 """Preferences without a tie that are needed."""
@@ -35,7 +39,7 @@ class TrainedHead:
     """A head and what cross-validation says of it.
 
     Attributes:
-        weights: (2 d,), of the features as they are.
+        weights: (2 d + k,), of the features as they are.
         strength: the C that was chosen.
         accuracy: by C, the share of held-out preferences that were met, on prompts not trained on.
         n: preferences, without ties.
@@ -108,7 +112,7 @@ def fit(differences: NDArray[np.float32], labels: Sequence[bool], groups: Sequen
     """Fit the head.
 
     Args:
-        differences: (n, 2 d), features of the first answer less those of the second.
+        differences: (n, 2 d + k), features of the first answer less those of the second.
         labels: whether the first is better.
         groups: the prompts; none stands on both sides of a fold.
         seed: of the folds.
@@ -125,6 +129,7 @@ def fit(differences: NDArray[np.float32], labels: Sequence[bool], groups: Sequen
 
     # no mean is taken off: a difference turned round must be its own negative
     scale = np.sqrt((differences.astype(np.float64) ** 2).mean(0)) + 1e-6
+    scale[-len(NAMES) :] /= FORM_WEIGHT
     x, y = (differences / scale).astype(np.float32), np.asarray(labels, int)
     # both orders, or a lopsided set would need a constant
     turned = np.where(np.random.default_rng(seed).random(len(y)) < 0.5, 1, -1)

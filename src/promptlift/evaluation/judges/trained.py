@@ -5,7 +5,7 @@ Bradley and Terry's model gives. The order of the answers can't matter, and an a
 is compared.
 
     <folder>/judge.json          the base and its hash, layer, how the head was trained, what it is worth
-             head.safetensors    weights (2 d,)
+             head.safetensors    weights (2 d + k,)
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TrainedJudge:
         Args:
             name: for reports.
             reader: makes the features.
-            weights: (2 d,), of the features; a constant would cancel.
+            weights: (2 d + k,), of the features; a constant would cancel.
         """
         self.name, self._reader, self._weights = name, reader, weights
 
