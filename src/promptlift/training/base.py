@@ -52,7 +52,7 @@ def load_base(spec: str, dtype: torch.dtype, revision: str | None = None) -> Tra
             )
         else:
             where = {"pretrained_model_name_or_path": spec, "revision": revision}
-            info = BaseModelInfo(kind="transformers", name=spec, sha256=_hash_of_weights(path), revision=revision)
+            info = BaseModelInfo(kind="transformers", name=spec, sha256=hash_of_weights(path), revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(**where)
         model = AutoModelForCausalLM.from_pretrained(**where, **extra, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
@@ -68,7 +68,7 @@ def load_base(spec: str, dtype: torch.dtype, revision: str | None = None) -> Tra
     return TrainableBase(model, tokenizer, info)
 
 
-def _hash_of_weights(folder: Path) -> str | None:
+def hash_of_weights(folder: Path) -> str | None:
     """SHA-256 over the hashes of the folder's safetensors files, or None for a hub id."""
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if not files:

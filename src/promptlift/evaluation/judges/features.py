@@ -1,8 +1,8 @@
-"""Features of an answer: its form, and what a local model makes of it: the hidden states while it reads prompt, answer, and a question on the answer.
+"""What is known of an answer: its form, and what a local model makes of it.
 
-The states of a middle layer are kept, once as the mean over the answer and once at the end of the question, where the
-model would begin its own rating. They are kept in SQLite by content, so an answer is read once however often it is
-compared.
+The model reads prompt, answer, and a question on the answer. The states of a middle layer are kept: their mean over the
+answer, and the one at the end of the question, where the model would begin its own rating. They are kept in SQLite by
+content, so an answer is read once however often it is compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptlift.errors import InputError, MissingExtraError
+from promptlift.errors import InputError, MissingExtraError, ModelError
 from promptlift.evaluation.judges.form import form_features
 
 if TYPE_CHECKING:
@@ -173,9 +173,17 @@ class Reader:
         from promptlift.training.base import load_base
 
         base = load_base(self._base, torch.bfloat16)
-        trunk = base.model.model.eval()
+        trunk = getattr(base.model, "model", None)
+        norm = next((name for name in ("norm", "final_layernorm") if hasattr(trunk, name)), None)
+        if trunk is None or norm is None or not 1 <= self._layer <= len(getattr(trunk, "layers", ())):
+            known = len(getattr(trunk, "layers", ())) if norm else "no"
+            raise ModelError(
+                f"base {self._base!r} has {known} layers that can be read, and layer {self._layer} is wanted; "
+                "choose another --layer, or a base of the Llama, Qwen, Gemma or Phi families"
+            )
+        trunk.eval()
         trunk.layers = trunk.layers[: self._layer]
-        trunk.norm = torch.nn.Identity()  # it belongs behind the last layer
+        setattr(trunk, norm, torch.nn.Identity())  # it belongs behind the last layer
         self._model, self._tokenizer, self._frame = trunk, base.tokenizer, frame(base.tokenizer)
 
 
@@ -185,6 +193,8 @@ def frame(tokenizer: Any) -> tuple[str, str, str]:
     A system message that the template adds by itself is left out: who the model is told to be has no use here, and
     would be read again with every answer.
     """
+    if not tokenizer.chat_template:
+        return "Prompt:\n", "\n\nAnswer:\n", f"\n\n{QUESTION}\n"
     prompt, answer = "\0", "\1"
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptlift.errors import InputError, MissingExtraError
 from promptlift.evaluation.judges.form import NAMES
-from promptlift.evaluation.judges.trained import FORMAT, SETTINGS, WEIGHTS, reader_of
+from promptlift.evaluation.judges.trained import FORMAT, SETTINGS, WEIGHTS, identity_of, reader_of
 from promptlift.evaluation.labelled import Labelled, folded
 from promptlift.records import write_atomically
 
@@ -76,8 +76,6 @@ def train_judge(
     """
     from safetensors.numpy import save
 
-    from promptlift.artifacts import sha256_of
-
     decided = [row for row in rows if row.label in (1, 2)]
     if len(decided) < LEAST or len({folded(row.prompt) for row in decided}) < FOLDS:
         raise InputError(
@@ -85,7 +83,7 @@ def train_judge(
             f"{LEAST} of at least {FOLDS} prompts are needed"
         )
     file = Path(base).expanduser()
-    digest = sha256_of(file) if file.is_file() else None
+    digest = identity_of(base)
     reads = list(dict.fromkeys((row.prompt, answer) for row in decided for answer in (row.answer_1, row.answer_2)))
     reader = reader_of(base, digest, layer, cache)
     told = (lambda done, total: progress("reading answers", done, total)) if progress else None

@@ -59,9 +59,8 @@ class TrainedJudge:
         Raises:
             ArtifactError: the folder is damaged, newer, or its base is another one.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
-
-        from promptlift.artifacts import sha256_of
 
         try:
             settings = json.loads((folder / SETTINGS).read_bytes())
@@ -71,15 +70,15 @@ class TrainedJudge:
                 )
             weights = load_file(folder / WEIGHTS)["weights"]
             spec, expected, layer = base or settings["base"], settings["base_sha256"], int(settings["layer"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ArtifactError(
                 f"{folder} can't be read ({error}); train it again with: promptlift evaluate train-judge"
             ) from None
-        file = Path(spec).expanduser()
-        if expected and not file.is_file():
-            raise ArtifactError(f"{folder}: its base {spec} is not there; train it again, or put the file back")
-        if expected and (found := sha256_of(file)) != expected:
-            raise ArtifactError(f"{folder}: {spec} is another base: SHA-256 {found[:12]}…, expected {expected[:12]}…")
+        found = identity_of(spec)
+        if expected and found is None:
+            raise ArtifactError(f"{folder}: its base {spec} is not there; train it again, or put it back")
+        if expected and found != expected:
+            raise ArtifactError(f"{folder}: {spec} is another base: SHA-256 {found!s:.12}…, expected {expected:.12}…")
         return cls(f"trained:{folder.name}", reader_of(spec, expected, layer, cache), weights)
 
     def judge(
@@ -111,6 +110,15 @@ def reader_of(base: str, sha256: str | None, layer: int, cache: Path | None = No
     from promptlift.models import cache_folder
 
     return Reader(base, sha256 or base, layer, FeatureCache(cache or cache_folder() / "judge-features.sqlite"))
+
+
+def identity_of(base: str) -> str | None:
+    """SHA-256 of a base that lies on this machine, a file or a folder of safetensors; None for a hub id."""
+    from promptlift.artifacts import sha256_of
+    from promptlift.training.base import hash_of_weights
+
+    path = Path(base).expanduser()
+    return sha256_of(path) if path.is_file() else hash_of_weights(path)
 
 
 def describe(folder: Path) -> dict[str, Any]:
