@@ -208,7 +208,8 @@ def prepare_asked(
     if not needs:
         with console.row_progress() as bar:
             return prepare(run, target, prompts, wanted or {}, None, None, concurrency, stages(bar))
-    with console.loaded(name, base, 8, unproven) as prompter:
+    # one slot: in a batch, greedy decoding differs by rounding, and a second run would ask other prompts
+    with console.loaded(name, base, 1, unproven) as prompter:
         chosen = wanted or parse_conditions(default_conditions(target, prompter))
         run.keep_settings(prompter=prompter.name, unproven=unproven)
         with _untrained(prompter, base, "zero-shot" in chosen) as zero, console.row_progress() as bar:

@@ -33,7 +33,8 @@ from promptlift.errors import InputError
 if TYPE_CHECKING:
     from promptlift.evaluation.tasks.paired import Rewritten, Task
 
-SLOTS = 4
+SLOTS = 1
+"""In a batch, greedy decoding differs by rounding: a second run would ask other prompts."""
 
 Target = Annotated[str, typer.Option(help="The LLM that answers; its adapter is used where the prompter has one.")]
 Model = Annotated[str | None, typer.Option(help="The model's name at --base-url.", show_default="the target's name")]
@@ -175,10 +176,11 @@ def _rewritten(
     task: Task[Any], prompter: str | None, target: str | None, unproven: bool
 ) -> tuple[list[Rewritten], dict[str, Any]]:
     """The prompter's rewrites, through the target's adapter where there is one that is not worse than none."""
+    from promptlift.evaluation.run import adapter_of
     from promptlift.evaluation.tasks import paired
 
     with console.loaded(prompter, None, SLOTS, unproven) as found, console.row_progress() as bar:
-        adapter = target if target in found.targets and found.adapter(target) is not None else None
+        adapter = None if target is None else adapter_of(found, target)
         made = paired.rewrites_by(found, [item.prompt for item in task.items], adapter, stages(bar))
         return made, {"prompter": found.name, "adapter": adapter, "unproven": unproven, "rewrites": None}
 

@@ -12,7 +12,7 @@ from promptlift.errors import BudgetError, InputError
 from promptlift.evaluation import conditions as made
 from promptlift.evaluation.answers import AnswerSettings, answer_all
 from promptlift.evaluation.conditions import Progress
-from promptlift.evaluation.folder import Asked, Prompt, RunFolder
+from promptlift.evaluation.folder import Asked, Prompt, RunFolder, digest, slug
 from promptlift.evaluation.judging import Contrast, Match, contrasts_of, judge_all, matches
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def parse_conditions(given: Sequence[str]) -> dict[str, Path | None]:
 def default_conditions(target: str, prompter: Prompter) -> list[str]:
     """What is measured unless the user says otherwise: the rewrite and every control that there is."""
     names = ["raw", "rewritten", "suffix", "zero-shot"]
-    if _adapter(prompter, target) is not None:
+    if adapter_of(prompter, target) is not None:
         names.append("unadapted")
         if _other_adapter(prompter, target) is not None:
             names.append("wrong-adapter")
@@ -72,6 +72,7 @@ def prepare(
         InputError: `wrong-adapter` is wanted, and there is no other adapter.
     """
     rows: list[Asked] = []
+    keys: dict[str, str] = {}
     for name, file in wanted.items():
         if file is not None:
             rows += made.from_file(name, target, prompts, file)
@@ -84,12 +85,31 @@ def prepare(
             rows += made.zero_shot(target, prompts, base, concurrency, progress)
         else:
             assert prompter is not None
-            adapter = {"rewritten": _adapter(prompter, target), "unadapted": None}.get(name)
+            adapter = {"rewritten": adapter_of(prompter, target), "unadapted": None}.get(name)
             if name == "wrong-adapter" and (adapter := _other_adapter(prompter, target)) is None:
                 raise InputError(f"--condition wrong-adapter: {prompter.name} has no adapter of another target")
-            rows += made.rewritten(name, target, prompts, prompter, adapter, progress)
+            key = rewriting_key(prompter, adapter, prompts)
+            kept = _kept(run, target, name, key, prompts)
+            rows += kept or made.rewritten(name, target, prompts, prompter, adapter, progress)
+            keys[name] = key
     run.keep_asked(target, rows)
+    run.keep_settings(rewriting=run.settings().get("rewriting", {}) | {target: keys})
     return rows
+
+
+def rewriting_key(prompter: Prompter, adapter: str | None, prompts: Sequence[Prompt]) -> str:
+    """A hash of what rewrites depend on: the prompter, what it may say, the adapter, the prompts."""
+    through = prompter.adapter(adapter) if adapter is not None else None
+    content = [prompter.name, prompter.folder.manifest.proven, through.version if through else None]
+    return digest(json.dumps([*content, [p.prompt for p in prompts]]))
+
+
+def _kept(run: RunFolder, target: str, name: str, key: str, prompts: Sequence[Prompt]) -> list[Asked]:
+    """The rewrites that an earlier, killed call made: what was asked stays what is asked."""
+    if run.settings().get("rewriting", {}).get(target, {}).get(name) != key:
+        return []
+    rows = {row.id: row for row in run.asked() if (row.target, row.condition) == (target, name)}
+    return [rows[p.id] for p in prompts] if all(p.id in rows for p in prompts) else []
 
 
 def answer(
@@ -155,10 +175,15 @@ def remember_command(run: RunFolder, arguments: Sequence[str], **settings: Any) 
     run.keep_settings(commands=[*(c for c in commands if c != line), line], **settings)
 
 
-def _adapter(prompter: Prompter, target: str) -> str | None:
-    return target if target in prompter.targets and prompter.adapter(target) is not None else None
+def adapter_of(prompter: Prompter, target: str) -> str | None:
+    """The name of the adapter that serves a target; None if there is none, or one that is worse than none.
+
+    Names are the same where they lie in the same folder: `qwen2.5:0.5b` and `qwen2.5-0.5b`.
+    """
+    own = next((name for name in prompter.targets if slug(name) == slug(target)), None)
+    return own if own is not None and prompter.adapter(own) is not None else None
 
 
 def _other_adapter(prompter: Prompter, target: str) -> str | None:
-    others = (name for name in prompter.targets if name != target)
+    others = (name for name in prompter.targets if slug(name) != slug(target))
     return next((name for name in others if prompter.adapter(name) is not None), None)

@@ -115,6 +115,18 @@ def judges(cards: Sequence[Row]) -> Table:
     )
 
 
+def trust(judge: str, cards: Sequence[Row]) -> str:
+    """A judge's agreement with people on the largest set that it was measured on; empty if it was not measured."""
+    sets = [row for card in cards if card.get("judge") == judge for row in rows_of(card.get("sets"))]
+    if not sets:
+        return ""
+    best = max(sets, key=lambda row: number(row.get("n")) or 0)
+    return (
+        f"who agrees with people in {_share(best.get('agreement'))} of {best.get('name')} "
+        f"(always the longer answer: {_share(best.get('longer_wins'))})"
+    )
+
+
 def _share(value: object) -> str:
     """A share from 0 to 1 as per cent; what is above 1 is per cent already."""
     found = number(value)

@@ -68,7 +68,7 @@ def _content(run: Run, cases: dict[str, Any]) -> dict[str, Any]:
         "date": str(summary.get("date") or ""),
         "targets": targets,
         "prompts": object_of(summary.get("prompts")),
-        "heads": [_head(contrast, found) for contrast in between(found, "rewritten", "raw")],
+        "heads": [_head(contrast, found, run.judges) for contrast in between(found, "rewritten", "raw")],
         "headline": tables.headline(found),
         "adapted": tables.adapted(found),
         "controls": tables.controls(found),
@@ -89,8 +89,8 @@ def _content(run: Run, cases: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _head(contrast: Contrast, found: list[Contrast]) -> dict[str, Any]:
-    """A target's lift in one card, with what is left of it against the suffix."""
+def _head(contrast: Contrast, found: list[Contrast], cards: list[Row]) -> dict[str, Any]:
+    """A target's lift in one card, with what is left of it against the suffix, and how far its judge can be trusted."""
     own = [c for c in found if (c.target, c.judge) == (contrast.target, contrast.judge)]
     suffix = next(between(own, "rewritten", "suffix"), None)
     lift, _, rest = contrast.shown.partition(" ")
@@ -98,6 +98,7 @@ def _head(contrast: Contrast, found: list[Contrast]) -> dict[str, Any]:
     return {
         "target": contrast.target, "judge": contrast.judge, "lift": lift, "rest": rest, "tone": tone,
         "says": SIGNS[tone], "suffix": suffix.shown if suffix else "",
+        "trust": beside.trust(contrast.judge, cards),
     }  # fmt: skip
 
 
