@@ -61,7 +61,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_vector_is_that_of_the_layer_and_of_no_neighbour_in_the_batch(tmp_path: Path, family: str) -> None:
     import torch
 
-    from promptlift.training.base import load_base
+    from promptlift.base_model import load_base
 
     at = tiny_model(tmp_path / family, family)
     reads = [("a prompt", "an answer"), ("another", "quite another, longer answer to it"), ("x", "")]

@@ -13,11 +13,11 @@ import torch
 from tiny_hf import tiny_model
 
 from promptlift import artifacts, template
+from promptlift.base_model import load_base
 from promptlift.errors import InputError, ModelError
 from promptlift.records import Pair
 from promptlift.similarity import cluster
 from promptlift.training import sft
-from promptlift.training.base import load_base
 from promptlift.training.calibrate import calibrate
 from promptlift.training.layout import IGNORED, hash_pairs, tokens_of
 from promptlift.training.split import split

@@ -111,7 +111,7 @@ def tiny_trunk(folder: Path, family: str = "llama", dtype: str = "float64") -> T
     """The trunk of a random model, without stage 1."""
     import torch
 
-    from promptlift.training.base import load_base
+    from promptlift.base_model import load_base
     from promptlift.training.trunk import trunk_of
 
     loaded = load_base(str(tiny_model(folder, family)), getattr(torch, dtype))

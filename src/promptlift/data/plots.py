@@ -104,6 +104,16 @@ def plain(text: str) -> str:
 
 
 def svg_of(name: str, draw: Any, height: float = 2.6) -> str:
+    """A drawing on one pair of axes as an SVG element for a page.
+
+    Args:
+        name: unique in the page; its ids begin with it.
+        draw: called with the axes.
+        height: in inches.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -57,7 +57,7 @@ class TorchEngine(Engine):
             import peft  # noqa: F401 - `with_lora` needs it
             import torch
 
-            from promptlift.training.base import load_base
+            from promptlift.base_model import load_base
         except ImportError as error:
             raise MissingExtraError(f"the torch engine ({error.name})", "train") from None
         info = folder.manifest.base

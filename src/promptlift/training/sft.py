@@ -50,7 +50,7 @@ def train(
     try:
         import torch
 
-        from promptlift.training.base import load_base
+        from promptlift.base_model import load_base
         from promptlift.training.split import split
         from promptlift.training.trainer import make_trainer
     except ImportError as error:

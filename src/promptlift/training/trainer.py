@@ -14,7 +14,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from promptlift import template
-from promptlift.training.base import TrainableBase
+from promptlift.base_model import LoadedBase
 from promptlift.training.layout import IGNORED
 
 SAVE_SECONDS = 300.0
@@ -84,7 +84,7 @@ def completion_loss(model: Any, inputs: dict[str, Any], decision_weight: float) 
 
 
 def make_trainer(
-    loaded: TrainableBase,
+    loaded: LoadedBase,
     arguments: SFTConfig,
     lora: Any,
     train_rows: Sequence[dict[str, list[int]]],

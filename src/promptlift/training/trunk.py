@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from promptlift.artifacts import PrompterFolder
+from promptlift.base_model import load_base
 from promptlift.engines.torch import with_lora
 from promptlift.errors import ModelError
-from promptlift.training.base import load_base
 from promptlift.training.head import BaseHead, base_head
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ class Reader:
         """Nothing is loaded yet.
 
         Args:
-            base: a GGUF, a folder or a hub id; see `promptlift.training.base.load_base`.
+            base: a GGUF, a folder or a hub id; see `promptlift.base_model.load_base`.
             identity: of its weights, for the cache.
             layer: whose output is taken, from 1; the model is cut off behind it.
             cache: stays the caller's to close.
@@ -170,7 +170,7 @@ class Reader:
             import torch
         except ImportError:
             raise MissingExtraError("a trained judge", "train") from None
-        from promptlift.training.base import load_base
+        from promptlift.base_model import load_base
 
         base = load_base(self._base, torch.bfloat16)
         trunk = getattr(base.model, "model", None)

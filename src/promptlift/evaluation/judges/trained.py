@@ -115,7 +115,7 @@ def reader_of(base: str, sha256: str | None, layer: int, cache: Path | None = No
 def identity_of(base: str) -> str | None:
     """SHA-256 of a base that lies on this machine, a file or a folder of safetensors; None for a hub id."""
     from promptlift.artifacts import sha256_of
-    from promptlift.training.base import hash_of_weights
+    from promptlift.base_model import hash_of_weights
 
     path = Path(base).expanduser()
     return sha256_of(path) if path.is_file() else hash_of_weights(path)

@@ -1,4 +1,4 @@
-"""Load a base model for training: the embedded GGUF, any other GGUF, or a transformers model."""
+"""Load a base model into torch, to train it or to read with it: the embedded GGUF, any other GGUF, or transformers'."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainableBase:
+class LoadedBase:
     """A base model in memory, its tokenizer, and what the manifest says of it."""
 
     model: Any
@@ -24,8 +24,8 @@ class TrainableBase:
     info: BaseModelInfo
 
 
-def load_base(spec: str, dtype: torch.dtype, revision: str | None = None) -> TrainableBase:
-    """Load a base for training.
+def load_base(spec: str, dtype: torch.dtype, revision: str | None = None) -> LoadedBase:
+    """Load a base.
 
     Args:
         spec: `embedded`, a path to a GGUF (dequantised here), a folder, or a hub id.
@@ -65,7 +65,7 @@ def load_base(spec: str, dtype: torch.dtype, revision: str | None = None) -> Tra
     if tokenizer.eos_token_id is None:
         raise ModelError(f"base {spec!r}: its tokenizer has no end-of-sequence token, and the prompter needs one")
     model.config.use_cache = False
-    return TrainableBase(model, tokenizer, info)
+    return LoadedBase(model, tokenizer, info)
 
 
 def hash_of_weights(folder: Path) -> str | None:
