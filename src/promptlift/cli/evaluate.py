@@ -57,6 +57,8 @@ Contrasts = Annotated[
         show_default="each with raw, rewrites with suffix",
     ),
 ]  # fmt: skip
+MANY_FLIPS = 0.5
+"""Share of verdicts that flip with the order from which a judge is worth nothing."""
 NoTexts = Annotated[bool, typer.Option("--no-texts", help="A report of ids and figures alone, fit to be published.")]
 
 
@@ -168,6 +170,14 @@ def finish(path: Path, texts: bool, as_json: bool) -> None:
                     f"{target['name']}: {row['x']} over {row['y']}: "
                     f"lift {row['lift']:+.0f} ({low:+.0f} to {high:+.0f}), "
                     f"n {row['n']}, length-controlled win rate {row['lc_win_rate']:.0f}%, by {row['judge']}"
+                )
+        for judge in dict.fromkeys(row["judge"] for row in target["contrasts"]):
+            rows = [row for row in target["contrasts"] if row["judge"] == judge]
+            flipped, asked = sum(r["flipped"] for r in rows), sum(r["n"] - r["same"] - r["empty"] for r in rows)
+            if asked and flipped > MANY_FLIPS * asked:
+                _tell(
+                    f"{judge} named another winner in the other order for {flipped} of {asked} pairs of "
+                    f"{target['name']}: it can't tell these answers apart; take a stronger judge (see promptlift evaluate judge)"
                 )
     _tell(f"the report: {', '.join(map(str, files))}")
 
