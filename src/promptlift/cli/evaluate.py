@@ -177,7 +177,8 @@ def finish(path: Path, texts: bool, as_json: bool) -> None:
             if asked and flipped > MANY_FLIPS * asked:
                 _tell(
                     f"{judge} named another winner in the other order for {flipped} of {asked} pairs of "
-                    f"{target['name']}: it can't tell these answers apart; take a stronger judge (see promptlift evaluate judge)"
+                    f"{target['name']}: it can't tell these answers apart; take a stronger judge "
+                    "(see promptlift evaluate judge)"
                 )
     _tell(f"the report: {', '.join(map(str, files))}")
 
