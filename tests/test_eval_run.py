@@ -353,5 +353,11 @@ def test_commands_are_remembered_once(tmp_path: Path) -> None:
     assert run.settings()["seed"] == 3
 
 
+def test_a_login_in_a_url_is_not_remembered(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    remember_command(run, ["evaluate", "--base-url", "https://me:secret@host/v1"])
+    assert run.settings()["commands"] == ["promptlift evaluate --base-url https://host/v1"]
+
+
 def test_names_become_file_names() -> None:
     assert slug("Qwen/Qwen2.5:3B ") == "Qwen-Qwen2.5-3B" and slug("../..") == slug("") == "unnamed"

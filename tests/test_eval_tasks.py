@@ -20,6 +20,7 @@ from promptlift.chat.budget import Budget, Limits
 from promptlift.chat.cached import AnswerCache, CachedClient
 from promptlift.cli import evaluate_tasks
 from promptlift.errors import BudgetError, InputError, MissingExtraError, RecordError, TargetError
+from promptlift.evaluation.folder import digest
 from promptlift.evaluation.tasks import ifeval, multiple_choice, paired, reading, rouge
 from promptlift.evaluation.tasks.intervals import mcnemar_p, mean_interval
 from promptlift.evaluation.tasks.paired import Asking, Item, Reply, Rewritten, Task
@@ -290,7 +291,7 @@ def test_the_command_writes_a_result_without_texts(tmp_path: Path) -> None:
     assert told["difference"]["rouge2"]["interval"] == [1.0, 1.0]
     assert "rougeL" in again.stdout and "on changed +1.000 [+1.000, +1.000]" in again.stdout
     rows = [json.loads(line) for line in (run / "tasks/rouge-org-m.rows.jsonl").read_text().splitlines()]
-    assert rows[0]["raw"]["answer"] == reading.text_hash("Dogs sleep, secretly.") and rows[0]["changed"]
+    assert rows[0]["raw"]["answer"] == digest("Dogs sleep, secretly.") and rows[0]["changed"]
     assert all("secretly" not in path.read_text() for path in (run / "tasks").iterdir())
     assert "secretly" in (run / "texts/rouge-org-m.jsonl").read_text()
     assert (run / "texts/.gitignore").read_text() == "*\n"

@@ -10,15 +10,18 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from promptlift.chat import open_target
 from promptlift.chat.base import Answer, ChatClient, Choice
 from promptlift.chat.budget import Budget
 from promptlift.errors import BudgetError, InputError, TargetError
+from promptlift.models import cache_folder
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -69,6 +72,30 @@ class AnswerCache:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+@contextmanager
+def open_cached(
+    spec: str, cache: Path | None = None, budget: Budget | None = None, **how: Any
+) -> Iterator[CachedClient]:
+    """An LLM that is asked nothing twice.
+
+    Args:
+        spec: of `promptlift.chat.open_target`.
+        cache: the SQLite file; in the user's cache by default.
+        budget: what may be spent.
+        how: the other arguments of `open_target`.
+
+    Raises:
+        InputError: the cache can't be used.
+        TargetError: there is no such LLM.
+    """
+    kept = AnswerCache(cache or cache_folder() / "answers.sqlite")
+    try:
+        with open_target(spec, **how) as client:
+            yield CachedClient(client, kept, budget)
+    finally:
+        kept.close()
 
 
 class CachedClient:

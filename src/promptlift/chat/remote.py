@@ -84,11 +84,7 @@ class EndpointClient(ChatClient):
         request = self._request(prompt, max_tokens, temperature, seed, system)
         started = perf_counter()
         with self._faults():
-            reply = self._create(request)
-            choice = _choice(reply)
-            text = getattr(getattr(choice, "message", None), "content", None) if choice else None
-            if choice is None or not isinstance(text, str | None):
-                raise Malformed(reply)
+            reply, choice, text = self._reply(request)
         seconds = perf_counter() - started
         return Answer(text or "", _tokens(reply), choice.finish_reason == "length", seconds, _read(reply))
 
@@ -114,11 +110,7 @@ class EndpointClient(ChatClient):
         """
         request = self._request(prompt, max_tokens, 0.0, 0, system) | {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         with self._faults():
-            reply = self._create(request)
-            choice = _choice(reply)
-            text = getattr(getattr(choice, "message", None), "content", None) if choice else None
-            if choice is None or not isinstance(text, str | None):
-                raise Malformed(reply)
+            reply, choice, text = self._reply(request)
             told = getattr(getattr(choice, "logprobs", None), "content", None)
             top = getattr(told[0], "top_logprobs", None) if isinstance(told, list) and told else None
             probabilities = first_token_choices(choices, ((t.token, t.logprob) for t in top)) if top else None
@@ -164,6 +156,15 @@ class EndpointClient(ChatClient):
         request: dict[str, Any] = {"model": self.name, "messages": messages(prompt, system)}
         request |= {"max_tokens": max_tokens, "temperature": temperature}
         return request if seed is None else request | {"seed": seed}
+
+    def _reply(self, request: dict[str, Any]) -> tuple[Any, Any, str | None]:
+        """A whole reply, its choice, and the text of that."""
+        reply = self._create(request)
+        choice = _choice(reply)
+        text = getattr(getattr(choice, "message", None), "content", None) if choice else None
+        if choice is None or not isinstance(text, str | None):
+            raise Malformed(reply)
+        return reply, choice, text
 
     def _create(self, request: dict[str, Any]) -> Any:
         """Send a request; without a parameter if the model says that it does not take it."""

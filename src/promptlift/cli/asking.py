@@ -39,24 +39,12 @@ def asking(
     max_calls: int | None, max_tokens: int | None, max_usd: float | None, prices: str | None,
 ) -> Iterator[CachedClient]:  # fmt: skip
     """The LLM with its cache and budget."""
-    from promptlift.chat import open_target
-    from promptlift.chat.cached import AnswerCache, CachedClient
-    from promptlift.models import cache_folder
+    from promptlift.chat.cached import open_cached
 
     budget = budget_of(max_calls, max_tokens, max_usd, prices)
-    kept = AnswerCache(cache or cache_folder() / "answers.sqlite")
-    try:
-        with open_target(
-            llm,
-            base_url=base_url,
-            api_key_env=api_key_env,
-            timeout=PATIENCE,
-            max_retries=5,
-            parallel=min(concurrency, 8),
-        ) as client:
-            yield CachedClient(client, kept, budget)
-    finally:
-        kept.close()
+    how = {"base_url": base_url, "api_key_env": api_key_env, "timeout": PATIENCE, "max_retries": 5}
+    with open_cached(llm, cache, budget, **how, parallel=min(concurrency, 8)) as asked:
+        yield asked
 
 
 def budget_of(max_calls: int | None, max_tokens: int | None, max_usd: float | None, prices: str | None) -> Budget:

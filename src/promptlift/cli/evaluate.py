@@ -234,17 +234,11 @@ def _untrained(prompter: Prompter, base: Path | None, wanted: bool) -> Iterator[
         yield None
         return
     from promptlift.bases import base_gguf
-    from promptlift.chat import open_target
-    from promptlift.chat.cached import AnswerCache, CachedClient
-    from promptlift.models import cache_folder
+    from promptlift.chat.cached import open_cached
 
-    kept = AnswerCache(cache_folder() / "answers.sqlite")
-    try:
-        file = base_gguf(prompter.folder.manifest.base, base)
-        with open_target("untrained", gguf=file, parallel=4, context=4096) as client:
-            yield CachedClient(client, kept)
-    finally:
-        kept.close()
+    file = base_gguf(prompter.folder.manifest.base, base)
+    with open_cached("untrained", gguf=file, parallel=4, context=4096) as client:
+        yield client
 
 
 @contextmanager

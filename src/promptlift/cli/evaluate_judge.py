@@ -20,7 +20,6 @@ from promptlift.cli.asking import (
     Prices,
     budget_of,
 )
-from promptlift.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,13 +84,11 @@ def judge_command(
     from promptlift.evaluation.labelled import read_published, read_sets, select
     from promptlift.records import write_atomically
 
-    if max_usd is not None and prices is None:
-        raise InputError("--max-usd needs the prices of your judge: add --usd-per-million READ,WRITTEN, as 2.5,10")
+    budget = budget_of(max_calls, max_tokens, max_usd, prices)
     rows = read_sets(labelled)
     without = [] if without_prompts_of is None else read_prompts(without_prompts_of)
     known = {} if published is None else read_published(published)
     kept = select(rows, without)
-    budget = budget_of(max_calls, max_tokens, max_usd, prices)
     opened = open_judge(
         judge, base_url=base_url, model=model, api_key_env=api_key_env, cache=cache, concurrency=concurrency,
         budget=budget,

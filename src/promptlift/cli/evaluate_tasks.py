@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -139,6 +138,7 @@ def _run(
     """Read, rewrite, ask, score, write and tell: the same for every task."""
     from promptlift import __version__
     from promptlift.adapters import slug
+    from promptlift.evaluation.folder import digest
     from promptlift.evaluation.tasks import paired, reading
     from promptlift.evaluation.tasks.summary import summarise
 
@@ -158,7 +158,7 @@ def _run(
         result = summarise(task, rows, how[2]) | by | {"target": target, "model": asked.client.name}
     result |= {
         "max_answer_tokens": how[0], "temperature": how[1], "seed": how[2], "file": file.name,
-        "prompts_hash": reading.text_hash("\n".join(item.prompt for item in task.items)),
+        "prompts_hash": digest("\n".join(item.prompt for item in task.items)),
         "promptlift": __version__, "date": datetime.now(UTC).isoformat(timespec="seconds"), "command": _command(),
     }  # fmt: skip
     path = reading.write_result(out, result, rows)
@@ -208,5 +208,7 @@ def _told(difference: dict[str, Any]) -> str:
 
 
 def _command() -> str:
-    """What was typed; a name and password in a URL are left out."""
-    return re.sub(r"(?<=://)[^/\s@]+@", "", shlex.join(["promptlift", *sys.argv[1:]]))
+    """What was typed, as a shell takes it."""
+    from promptlift.evaluation.run import without_login
+
+    return without_login(shlex.join(["promptlift", *sys.argv[1:]]))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptlift.errors import BudgetError, InputError, RecordError
+from promptlift.errors import InputError, RecordError
 from promptlift.evaluation.folder import Asked, Prompt
 from promptlift.records import read_jsonl
 
@@ -80,7 +80,7 @@ def zero_shot(
 
     found, over = work(prompts, ask, concurrency, count)
     if over is not None:
-        raise BudgetError(str(over))
+        raise over
     rows = []
     for prompt, text in zip(prompts, found, strict=True):
         if isinstance(text, str) and text:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptlift.errors import BudgetError, InputError
+from promptlift.errors import InputError
 from promptlift.evaluation import conditions as made
 from promptlift.evaluation.answers import AnswerSettings, answer_all
 from promptlift.evaluation.conditions import Progress
@@ -141,7 +142,7 @@ def judge(
     rows, over = judge_all(found, who, progress)
     run.keep_outcomes(rows)
     if over is not None:
-        raise BudgetError(str(over))
+        raise over
     return len(rows)
 
 
@@ -171,8 +172,13 @@ def targets_of(run: RunFolder) -> list[str]:
 def remember_command(run: RunFolder, arguments: Sequence[str], **settings: Any) -> None:
     """Keep how the run was made; a command that was given before is not repeated."""
     commands = run.settings().get("commands", [])
-    line = " ".join(json.dumps(a) if " " in a else a for a in ("promptlift", *arguments))
+    line = without_login(" ".join(json.dumps(a) if " " in a else a for a in ("promptlift", *arguments)))
     run.keep_settings(commands=[*(c for c in commands if c != line), line], **settings)
+
+
+def without_login(command: str) -> str:
+    """A command as it was typed, but for a name and password in a URL."""
+    return re.sub(r"(?<=://)[^/\s@]+@", "", command)
 
 
 def adapter_of(prompter: Prompter, target: str) -> str | None:

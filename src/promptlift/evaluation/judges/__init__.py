@@ -46,10 +46,6 @@ def open_judge(
         TargetError: there is no such model.
         InputError: the trained judge's folder is damaged.
     """
-    from promptlift.chat import open_target
-    from promptlift.chat.cached import AnswerCache, CachedClient
-    from promptlift.models import cache_folder
-
     if spec == "longer":
         from promptlift.evaluation.judge_card import LongerWins
 
@@ -62,13 +58,9 @@ def open_judge(
 
         yield TrainedJudge.load(Path(spec))
         return
+    from promptlift.chat.cached import open_cached
     from promptlift.evaluation.judges.llm import LlmJudge
 
-    kept = AnswerCache(cache or cache_folder() / "answers.sqlite")
-    try:
-        with open_target(
-            spec, base_url=base_url, model=model, api_key_env=api_key_env, max_retries=5, parallel=min(concurrency, 4)
-        ) as client:
-            yield LlmJudge(CachedClient(client, kept, budget), spec if base_url else None, concurrency, max_tokens)
-    finally:
-        kept.close()
+    how = {"base_url": base_url, "model": model, "api_key_env": api_key_env, "max_retries": 5}
+    with open_cached(spec, cache, budget, **how, parallel=min(concurrency, 4)) as llm:
+        yield LlmJudge(llm, spec if base_url else None, concurrency, max_tokens)

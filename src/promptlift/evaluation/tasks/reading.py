@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from promptlift.adapters import slug
 from promptlift.errors import InputError, RecordError
+from promptlift.evaluation.folder import RunFolder, digest
 from promptlift.evaluation.tasks.paired import Item, Rewritten, Row, Side
 from promptlift.records import read_jsonl, write_atomically, write_jsonl
 
@@ -105,11 +105,8 @@ def write_result(run: Path, result: dict[str, Any], rows: Sequence[Row[Kind]]) -
         OSError: the folder can't be written.
     """
     name = f"{result['task']}-{slug(result['target'])}"
-    texts = run / "texts"
-    texts.mkdir(parents=True, exist_ok=True)
-    write_atomically(texts / ".gitignore", b"*\n")
-    write_jsonl(
-        texts / f"{name}.jsonl", ({"id": r.item.id, "raw": _text(r.raw), "rewritten": _text(r.rewritten)} for r in rows)
+    RunFolder(run).write_texts(
+        f"{name}.jsonl", ({"id": r.item.id, "raw": _text(r.raw), "rewritten": _text(r.rewritten)} for r in rows)
     )
     write_jsonl(run / "tasks" / f"{name}.rows.jsonl", (_hashed(row) for row in rows))
     path = run / "tasks" / f"{name}.json"  # last: where it is, the others are
@@ -117,18 +114,13 @@ def write_result(run: Path, result: dict[str, Any], rows: Sequence[Row[Kind]]) -
     return path
 
 
-def text_hash(text: str) -> str:
-    """The first 16 hex digits of a text's SHA-256."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 def _hashed(row: Row[Kind]) -> dict[str, Any]:
     told: dict[str, Any] = {"id": row.item.id, "changed": row.changed, "reason": row.reason}
     for name, side in (("raw", row.raw), ("rewritten", row.rewritten)):
         reply = side.reply
-        told[name] = {"prompt": text_hash(side.prompt), "answer": None, "scores": side.scores}
+        told[name] = {"prompt": digest(side.prompt), "answer": None, "scores": side.scores}
         if reply.failed is None:
-            told[name] |= {"answer": text_hash(reply.text), "cut": reply.cut, "words": len(reply.text.split())}
+            told[name] |= {"answer": digest(reply.text), "cut": reply.cut, "words": len(reply.text.split())}
         if reply.failed is not None or reply.empty:
             told[name]["problem"] = "failed" if reply.failed is not None else "empty"
         if reply.choice is not None and reply.choice.probabilities is not None:
