@@ -23,6 +23,7 @@ from promptlift.cli import (
     evaluate_train_judge,
     generate,
     rewrite,
+    serve,
     targets,
     train,
 )
@@ -53,6 +54,7 @@ evaluate.app.command("rouge")(evaluate_tasks.rouge)
 evaluate.app.command("multiple-choice")(evaluate_tasks.multiple_choice)
 evaluate.app.command("ifeval")(evaluate_tasks.ifeval)
 app.add_typer(evaluate.app)
+app.command("serve")(serve.serve)
 app.command("cache")(cache.cache)
 app.command("setup")(targets.setup)
 app.command("demo")(compare.demo)
