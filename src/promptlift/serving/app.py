@@ -17,6 +17,7 @@ from promptlift.adapters import data_folder
 from promptlift.errors import PromptliftError
 from promptlift.serving import pages, rewrites
 from promptlift.serving.access import Access
+from promptlift.serving.described import describe
 from promptlift.serving.lifting import Lifter
 from promptlift.serving.memory import Memory
 from promptlift.serving.metrics import Metrics
@@ -133,6 +134,7 @@ class Server:
         async def ours(request: Request, error: PromptliftError) -> Response:
             return _error(400, str(error), "invalid_request_error", None)
 
+        describe(app)
         return app
 
 

@@ -102,23 +102,23 @@ class Proxy:
         asked = head.wishes(given)
         own_key = scope.get("state", {}).get("promptlift_key", False)
         headers = head.to_upstream(given, self._upstream.host, self._key, keep_authorization=not own_key)
-        url = self._upstream.url(scope["raw_path"], scope["query_string"])
+        place = self._upstream.place(scope["raw_path"], scope["query_string"])
         stream = _Body(receive, self._settings.max_body_mb * _MB, self._settings.body_seconds)
         body, parsed = await self._read(scope, stream, work)
         async with _until_gone(receive, stream.ended, work):
             new, turns = await self._lift(parsed, asked, work)
             if isinstance(body, bytes) and new is not None:
-                answer = await self._upstream.send(scope["method"], url, headers, new)
+                answer = await self._upstream.send(scope["method"], place, headers, new)
                 if answer.status in _REFUSALS:
                     await answer.close()
                     work.changed, work.reason = False, "refused"
                     for prompt, target in turns:
                         self._lifter.refused(prompt, target)
-                    answer = await self._upstream.send(scope["method"], url, headers, body)
+                    answer = await self._upstream.send(scope["method"], place, headers, body)
             else:
                 if not isinstance(body, bytes):
                     headers += [(n, v) for n, v in given if n == b"content-length"]
-                answer = await self._upstream.send(scope["method"], url, headers, body)
+                answer = await self._upstream.send(scope["method"], place, headers, body)
             try:
                 await self._hand_back(answer, send, asked, work)
             finally:
@@ -133,13 +133,13 @@ class Proxy:
         if work.kind == "other" or encoded:
             work.reason = "encoded" if encoded and work.kind != "other" else None
             if length or _chunked(scope["headers"]):
-                return stream.pieces(), None
-            async for _ in stream.pieces():
+                return stream.pieces, None
+            async for _ in stream.pieces:
                 pass
             return b"", None
         read = bytearray()
         try:
-            async for piece in stream.pieces():
+            async for piece in stream.pieces:
                 read += piece
                 self._count(len(piece))
                 over = self._buffered > self._settings.buffer_mb * _MB
@@ -263,8 +263,10 @@ class _Body:
     def __init__(self, receive: Receive, limit: int, seconds: float) -> None:
         self._receive, self._limit, self._seconds = receive, limit, seconds
         self.ended = asyncio.Event()
+        self.pieces = self._pieces()
+        """To be gone through once; whoever stops can go on later."""
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self) -> AsyncIterator[bytes]:
         size = 0
         ends = time.monotonic() + self._seconds
         more = True
@@ -288,7 +290,7 @@ class _Body:
 
 async def _joined(read: bytes, rest: _Body) -> AsyncIterator[bytes]:
     yield read
-    async for piece in rest.pieces():
+    async for piece in rest.pieces:
         yield piece
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -45,11 +47,25 @@ async def _serve(settings: Settings, ready: Callable[[str], None]) -> None:
         )  # fmt: skip
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         ready(f"http://{host}:{listening.getsockname()[1]}")
-        await uvicorn.Server(config).serve(sockets=[listening])
+        await _Uvicorn(config).serve(sockets=[listening])
         log.info("stopped")
     finally:
         listening.close()
         await server.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn ends the process by the signal that stopped it; here there is something to close after it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and Ctrl-C end serving; a second Ctrl-C does not wait for what is running."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -169,14 +171,19 @@ def load_settings(
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
-            raise InputError(
-                f"{origin[key]}: {key!r} is not known; known are {', '.join(Settings.model_fields)}"
-            ) from None
+            near = difflib.get_close_matches(key, Settings.model_fields, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(Settings.model_fields)}"
+            raise InputError(f"{origin[key]}: there is no setting {key!r}; {hint}") from None
         if first["type"] == "missing":
             raise InputError(
                 "which LLM? Name its base URL: promptlift serve --upstream http://localhost:11434/v1"
             ) from None
-        value = "" if key == "" else f": {key} is {found.get(key)!r:.200}"
+        value = "" if key == "" else f": {key} is {_shown(found.get(key))}"
         raise InputError(
             f"{origin.get(key, 'settings')}{value}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
+
+
+def _shown(value: Any) -> str:
+    """A value for an error message: without a password in a URL, and not too long."""
+    return re.sub(r"(?<=://)[^/\s@]+@", "…@", repr(value))[:200]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -14,6 +14,7 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 4.0
 """An idle connection is closed after so long: before the other side does, whose usual 5 s would race with a request."""
 IDLE_CONNECTIONS = 256
+_NO_ANSWER = "without sending a response"
 
 
 class UpstreamError(Exception):
@@ -82,20 +83,18 @@ class Upstream:
         """Close all connections."""
         await self._transport.aclose()
 
-    def url(self, raw_path: bytes, query: bytes) -> httpx2.URL:
-        """Where a path of this server lies: `/v1/x` under the base, others beside its `/v1`."""
+    def place(self, raw_path: bytes, query: bytes) -> bytes:
+        """Where a path of this server lies: `/v1/x` under the base, others beside its `/v1`; the bytes as they came."""
         in_v1 = raw_path == b"/v1" or raw_path.startswith(b"/v1/")
         path = self._paths[in_v1] + (raw_path[3:] if in_v1 else raw_path)
-        return self._base.copy_with(raw_path=(path or b"/") + (b"?" + query if query else b""))
+        return (path or b"/") + (b"?" + query if query else b"")
 
-    async def send(
-        self, method: str, url: httpx2.URL, headers: Headers, body: bytes | AsyncIterator[bytes],
-    ) -> Answer:  # fmt: skip
+    async def send(self, method: str, place: bytes, headers: Headers, body: bytes | AsyncIterator[bytes]) -> Answer:
         """Send a request and wait for the head of its answer.
 
         Args:
             method: HTTP's.
-            url: of `url`.
+            place: of `place`.
             headers: complete but for the body's length.
             body: its bytes, or an iterator, which can be sent once.
 
@@ -110,13 +109,15 @@ class Upstream:
                 nonlocal fresh
                 fresh = fresh or event == "connection.connect_tcp.started"
 
-            request = _request(method, url, headers, body, self._timeout, trace)
+            extensions = {"timeout": self._timeout, "trace": trace, "target": place}
+            request = _request(method, self._base, headers, body, extensions)
             try:
                 return Answer(await self._transport.handle_async_request(request))
             except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
-                # A connection that was kept open, and that the other side closed just now: nobody has seen the
-                # request. On a new one it may have been seen, and is not repeated.
-                if whole and not fresh:
+                # A connection that was kept open, and that the other side closed just now: the request was not
+                # served. On a new one, or where an answer had begun, it may have been, and is not repeated.
+                began = isinstance(error, httpx2.RemoteProtocolError) and _NO_ANSWER not in str(error)
+                if whole and not fresh and not began:
                     continue
                 raise UpstreamError(502, "broken", f"the upstream broke off: {type(error).__name__}") from None
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
@@ -130,10 +131,8 @@ class Upstream:
 
 
 def _request(
-    method: str, url: httpx2.URL, headers: Headers, body: bytes | AsyncIterator[bytes], timeout: dict[str, float],
-    trace: Callable[[str, dict[str, Any]], Any],
-) -> httpx2.Request:  # fmt: skip
-    extensions = {"timeout": timeout, "trace": trace}
+    method: str, url: httpx2.URL, headers: Headers, body: bytes | AsyncIterator[bytes], extensions: dict[str, Any]
+) -> httpx2.Request:
     if isinstance(body, bytes):
         length = (
             [(b"content-length", str(len(body)).encode())] if body or method not in ("GET", "HEAD", "OPTIONS") else []

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from promptlift.errors import InputError, RecordError
 from promptlift.evaluation.by_file import exported, extend_blind
@@ -24,8 +24,6 @@ from promptlift.evaluation.comparing import Comparison, Winner
 from promptlift.evaluation.folder import Answered, Asked, Prompt, RunFolder
 from promptlift.evaluation.judging import Match
 from promptlift.records import read_jsonl, write_jsonl
-
-Row = TypeVar("Row", Asked, Answered)
 
 EXPORT = "blind"
 """The name that `import-verdicts` reads unless it is told another."""
@@ -137,17 +135,15 @@ class Votes:
 
     def _keep(self, vote: Vote) -> str:
         """Write a vote's files, each before those that refer to it; a second time nothing changes."""
-        run, match, model = self._run, vote.match, vote.model
+        match, model = vote.match, vote.model
         key = match.prompt.id
-        run.add_prompts([match.prompt])
         asked = [
             Asked(model, key, "raw", vote.prompt, False),
             Asked(model, key, "rewritten", vote.rewrite, vote.rewrite != vote.prompt),
         ]
-        run.keep_asked(model, _joined(run.asked(), asked))
         said = [Answered(model, key, "raw", vote.answer_raw), Answered(model, key, "rewritten", vote.answer_rewritten)]
-        run.keep_answers(model, _joined(run.answers(), said))
-        shown = extend_blind(run, EXPORT, vote.shown, match)
+        self._run.add(model, match.prompt, asked, said)
+        shown = extend_blind(self._run, EXPORT, vote.shown, match)
         winners = self._winners() | {shown.id: _winner(vote, shown)}
         write_jsonl(self._verdicts, ({"id": key, "winner": winner} for key, winner in winners.items()))
         return shown.id
@@ -212,12 +208,6 @@ def _check(vote: Vote) -> None:
         raise InputError(
             f"the vote is {vote.winner!r}, but one answer is empty and loses without a judge: only {better!r} can win"
         )
-
-
-def _joined(before: list[Row], new: list[Row]) -> list[Row]:
-    """A model's rows with new ones, each in the place of the one that it replaces."""
-    rows = {(row.id, row.condition): row for row in before if row.target == new[0].target}
-    return list((rows | {(row.id, row.condition): row for row in new}).values())
 
 
 def _winner(vote: Vote, shown: Comparison) -> Winner:
