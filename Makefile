@@ -25,9 +25,9 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing the core, training, data, evaluation and development tools (a few minutes)"
+	@echo "installing the core, training, data, evaluation, serving and development tools (a few minutes)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt "torch" 
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[train,data,eval,dev]"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[train,data,eval,serve,dev]"
 	@touch $@ $(VENV)/.core
 
 clean:

@@ -29,7 +29,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[dict[str, Any]], Any]
 
-_KINDS = {"/v1/chat/completions": "chat", "/v1/responses": "responses", "/v1/completions": "completions"}
+# By the end of the path: some upstreams have more before it (Azure's deployments), or no /v1.
+_KINDS = (("/chat/completions", "chat"), ("/completions", "completions"), ("/responses", "responses"))
 _REFUSALS = (400, 413, 422)
 _MB = 2**20
 
@@ -77,7 +78,8 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        work = _Work(_KINDS.get(scope["path"], "other") if scope["method"] == "POST" else "other")
+        posted = scope["path"] if scope["method"] == "POST" else ""
+        work = _Work(next((kind for end, kind in _KINDS if posted.endswith(end)), "other"))
         try:
             await self._serve(scope, receive, send, work)
         except _ClientGoneError:
