@@ -16,7 +16,7 @@ from promptlift.errors import InputError, RecordError
 from promptlift.evaluation.comparing import Comparison, Verdict
 from promptlift.evaluation.folder import Answered, RunFolder, digest, slug
 from promptlift.evaluation.judging import Contrast, Match, rows_of
-from promptlift.records import read_jsonl, write_jsonl
+from promptlift.records import dump_line, read_jsonl, write_jsonl
 
 INSTRUCTIONS = """\
 # How to judge
@@ -107,6 +107,50 @@ def export_blind(
     return len(rows)
 
 
+def extend_blind(run: RunFolder, name: str, shown: Comparison, match: Match) -> Comparison:
+    """Add a comparison that a reader was shown elsewhere to an export; killed midway, it leaves one that can be read.
+
+    Args:
+        run: where the key is kept.
+        name: of the export.
+        shown: what the reader saw.
+        match: what it stands for, beside whatever the same texts stand for already.
+
+    Returns:
+        The comparison in the order in which these two answers stand in the export: the one that was shown first, as a
+        second order would want a verdict of its own.
+
+    Raises:
+        InputError: the key was changed by others, or is gone.
+    """
+    key, exports = _key(run, name), run.settings().get("blind", {})
+    begun = exports.get(name, {})
+    if key.exists() or begun.get("key") != begun.get("next"):
+        _check_key(run, name)
+    meant = exported(run, name)
+    shown = turned if (turned := shown.swapped()).id in meant else shown
+    one = [match.target, match.prompt.id, match.x, match.y]
+    meant[shown.id] = [*(other for other in meant.get(shown.id, []) if other != one), one]
+    rows = [{"id": id, "for": stands} for id, stands in meant.items()]
+    after = digest("".join(map(dump_line, rows)))
+    entry = {"key": after, "comparisons": len(meant.keys() - {None})}
+    # two files can't change as one: while they do, run.json knows the key before and after
+    before = _hash(key) if key.exists() else after
+    run.keep_settings(blind=exports | {name: entry | {"key": before, "next": after}})
+    write_jsonl(key, rows)
+    run.keep_settings(blind=exports | {name: entry})
+    return shown
+
+
+def exported(run: RunFolder, name: str) -> dict[Any, list[list[str]]]:
+    """What each comparison of an export stands for, by id: [target, id of the prompt, x, y] of all pairs of its texts.
+
+    Pairs that need no verdict stand under None. Without the export it is {}.
+    """
+    key = _key(run, name)
+    return {row["id"]: row["for"] for _, row in read_jsonl(key)} if key.exists() else {}
+
+
 def import_verdicts(run: RunFolder, name: str, judge: str, files: Sequence[Path], matches: Iterable[Match]) -> Imported:
     """Read verdicts back, check that they belong, and join the key.
 
@@ -121,14 +165,8 @@ def import_verdicts(run: RunFolder, name: str, judge: str, files: Sequence[Path]
         InputError: the export is unknown, or its key was changed since.
         RecordError: a verdict is a stranger, has no valid winner, or contradicts another of the same id.
     """
-    key = _key(run, name)
-    known = run.settings().get("blind", {}).get(name)
-    if known is None or not key.exists():
-        names = ", ".join(run.settings().get("blind", {})) or "none"
-        raise InputError(f"{run.path} has no export named {name!r}; it has {names}")
-    if _hash(key) != known["key"]:
-        raise InputError(f"{key} was changed since the export: its verdicts can't be joined; restore it")
-    expected = {row["id"]: row["for"] for _, row in read_jsonl(key)}
+    _check_key(run, name)
+    expected = exported(run, name)
     settled = expected.pop(None, [])
     found: dict[str, Verdict] = {}
     repeated = 0
@@ -206,6 +244,16 @@ def _verdict(row: dict[str, Any], judge: str, where: str, expected: dict[str, An
     if winner not in ("a", "b", "tie"):
         raise RecordError(f"{where}: winner is {winner!r}; it must be 'a', 'b' or 'tie'")
     return Verdict(key, winner, judge)
+
+
+def _check_key(run: RunFolder, name: str) -> None:
+    key, exports = _key(run, name), run.settings().get("blind", {})
+    if (known := exports.get(name)) is None:
+        raise InputError(f"{run.path} has no export named {name!r}; it has {', '.join(exports) or 'none'}")
+    if not key.exists():
+        raise InputError(f"{key} is gone: verdicts can't be joined without it; restore it")
+    if _hash(key) not in (known["key"], known.get("next")):
+        raise InputError(f"{key} was changed since the export: its verdicts can't be joined; restore it")
 
 
 def _key(run: RunFolder, name: str) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from promptlift.errors import InputError, RecordError
 from promptlift.records import dump_line, read_jsonl, write_atomically, write_jsonl
 
 Row = TypeVar("Row")
+Said = TypeVar("Said", bound="Asked | Answered")
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,31 @@ class RunFolder:
         Raises:
             InputError: the run has others.
         """
-        mark = digest(json.dumps([[p.id, p.prompt] for p in prompts]))
-        known = self.settings().get("prompts_hash")
+        mark, known = _mark(prompts), self.settings().get("prompts_hash")
         if known not in (None, mark):
             raise InputError(
                 f"{self.path} was begun with other prompts ({known}, now {mark}); name another folder with --out"
             )
-        self.write_texts("prompts.jsonl", ({k: v for k, v in asdict(p).items() if v is not None} for p in prompts))
-        self.keep_settings(format=1, prompts_hash=mark)
+        self._write_prompts(prompts)
+
+    def add(self, target: str, prompt: Prompt, asked: list[Asked], answers: list[Answered]) -> None:
+        """Let the run grow, or begin it, by a prompt, what a target is asked and what it answers.
+
+        A prompt whose id is known stays as it is; other rows replace those of the same id and condition.
+
+        Raises:
+            RecordError: a line that is there is damaged.
+        """
+        known = self.prompts() if (self.texts / "prompts.jsonl").exists() else []
+        self._write_prompts(known if prompt.id in {p.id for p in known} else [*known, prompt])
+        every_asked, before = _joined(self.asked(), asked), self.answers()
+        self.write_texts("asked.jsonl", (vars(row) for row in every_asked))
+        self._drop_stale(target, [row for row in before if row.target == target], answers)
+        self._write_answers(_joined(before, answers), every_asked)
+
+    def _write_prompts(self, prompts: list[Prompt]) -> None:
+        self.write_texts("prompts.jsonl", ({k: v for k, v in vars(p).items() if v is not None} for p in prompts))
+        self.keep_settings(format=1, prompts_hash=_mark(prompts))
 
     def asked(self) -> list[Asked]:
         """What the targets are asked."""
@@ -130,7 +148,7 @@ class RunFolder:
     def keep_asked(self, target: str, rows: list[Asked]) -> None:
         """Replace what one target is asked."""
         others = [row for row in self.asked() if row.target != target]
-        self.write_texts("asked.jsonl", (asdict(row) for row in [*others, *rows]))
+        self.write_texts("asked.jsonl", (vars(row) for row in [*others, *rows]))
 
     def answers(self) -> list[Answered]:
         """The answers that there are."""
@@ -143,10 +161,12 @@ class RunFolder:
         """
         before = self.answers()
         self._drop_stale(target, [row for row in before if row.target == target], rows)
-        every = [*(row for row in before if row.target != target), *rows]
-        self.write_texts("answers.jsonl", (asdict(row) for row in every))
-        texts = {(row.target, row.id, row.condition): row.text for row in self.asked()}
-        write_jsonl(self.path / "answers.jsonl", (self._without_texts(row, texts) for row in every))
+        self._write_answers([*(row for row in before if row.target != target), *rows], self.asked())
+
+    def _write_answers(self, rows: list[Answered], asked: list[Asked]) -> None:
+        self.write_texts("answers.jsonl", (vars(row) for row in rows))
+        texts = {(row.target, row.id, row.condition): row.text for row in asked}
+        write_jsonl(self.path / "answers.jsonl", (self._without_texts(row, texts) for row in rows))
 
     def _drop_stale(self, target: str, before: list[Answered], now: list[Answered]) -> None:
         said = {(row.id, row.condition): row.answer for row in before if row.answer is not None}
@@ -202,6 +222,14 @@ class RunFolder:
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.path / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _mark(prompts: Iterable[Prompt]) -> str:
+    return digest(json.dumps([[p.id, p.prompt] for p in prompts]))
+
+
+def _joined(before: list[Said], new: list[Said]) -> list[Said]:
+    return list({(row.target, row.id, row.condition): row for row in (*before, *new)}.values())
 
 
 def _pair(row: dict[str, Any]) -> tuple[Any, ...]:

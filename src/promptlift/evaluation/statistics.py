@@ -97,8 +97,8 @@ def length_controlled(
 
     A logistic model of the win (a tie is half) on tanh of the standardised difference of the lengths, read off where
     that is zero: AlpacaEval 2's (Dubois et al. 2024, equation 2) without its per-item terms, which need a download.
-    The interval is Wald's, with errors clustered by prompt. Two half-weight ties at either end of the lengths keep
-    the fit finite where one side wins all.
+    The interval is Wald's, with errors clustered by prompt; all there is where there are fewer than two prompts. Two
+    half-weight ties at either end of the lengths keep the fit finite where one side wins all.
 
     Args:
         scores: as for `lift`.
@@ -126,7 +126,7 @@ def length_controlled(
         model = sm.GLM(wins, terms, family=sm.families.Binomial(), freq_weights=weights)
         fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
     centre, error = float(fit.params[0]), float(fit.bse[0])
-    reach = 1.959964 * error if math.isfinite(error) else math.inf
+    reach = 1.959964 * error if math.isfinite(error) and len(set(prompts)) > 1 else math.inf
     return 100 * _sigmoid(centre), (100 * _sigmoid(centre - reach), 100 * _sigmoid(centre + reach))
 
 

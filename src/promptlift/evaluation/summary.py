@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from importlib import metadata
 from typing import Any
 
 from promptlift import __version__
-from promptlift.evaluation.folder import Answered, Asked, RunFolder
+from promptlift.evaluation.folder import Answered, Asked, RunFolder, digest
 from promptlift.evaluation.statistics import length_controlled, lift, prompts_needed
 
 PACKAGES = ("xllamacpp", "openai", "scipy", "statsmodels", "torch")
@@ -27,6 +27,8 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     """
     settings, prompts = run.settings(), run.prompts()
     answers, asked, outcomes = run.answers(), run.asked(), run.outcomes()
+    texts = {p.id: digest(p.prompt) for p in prompts}
+    drawn = list({texts[p.id]: p for p in prompts}.values())  # of votes on several answers to a prompt, it stands once
     named = (*(settings.get("targets") or {}), *(row.target for row in answers), *(row["target"] for row in outcomes))
     targets = dict.fromkeys(named)
     decided = [abs(row["score"]) for row in outcomes if row["score"] is not None]
@@ -40,17 +42,17 @@ def summarize(run: RunFolder) -> dict[str, Any]:
         "seed": settings.get("seed"),
         "cores": settings.get("cores") or os.cpu_count(),
         "prompts": {
-            "n": len(prompts),
+            "n": len(drawn),
             "hash": settings.get("prompts_hash"),
-            "sources": dict(Counter(p.source for p in prompts).most_common()),
-            "words": _quartiles([len(p.prompt.split()) for p in prompts]),
+            "sources": dict(Counter(p.source for p in drawn).most_common()),
+            "words": _quartiles([len(p.prompt.split()) for p in drawn]),
         },
         "targets": [
             {
                 "name": name,
                 "model": ((settings.get("targets") or {}).get(name) or {}).get("model"),
                 "conditions": conditions_of(name, answers, asked),
-                "contrasts": contrasts(name, outcomes),
+                "contrasts": contrasts(name, outcomes, texts),
             }
             for name in targets
         ],
@@ -60,8 +62,10 @@ def summarize(run: RunFolder) -> dict[str, Any]:
     return found
 
 
-def contrasts(target: str, outcomes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The figures of each contrast of a target, by judge."""
+def contrasts(
+    target: str, outcomes: Sequence[dict[str, Any]], texts: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """The figures of each contrast of a target, by judge; ids that have the same of `texts` count as one prompt."""
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in outcomes:
         if row["target"] == target:
@@ -76,21 +80,30 @@ def contrasts(target: str, outcomes: Sequence[dict[str, Any]]) -> list[dict[str,
             "unjudged": len(rows) - len(read),
             "problems": dict(Counter(row["problem"] for row in rows if row.get("problem")).most_common(5)),
         }  # fmt: skip
-        found.append(counts | (figures(read) if read else {}))
+        found.append(counts | (figures(read, texts) if read else {}))
     return found
 
 
-def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Lift, length-controlled win rate and lengths of some outcomes, each with its interval."""
-    scores, ids = [row["score"] for row in rows], [str(row["id"]) for row in rows]
+def figures(rows: Sequence[dict[str, Any]], texts: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Lift, length-controlled win rate and lengths of some outcomes, each with its interval.
+
+    Args:
+        rows: of outcomes.jsonl.
+        texts: what stands for the text of a prompt, by id: the same text under several ids is one prompt.
+    """
+    scores, ids = [row["score"] for row in rows], _prompts_of(rows, texts)
     words = [(row["words_x"], row["words_y"]) for row in rows]
     lc, reach = length_controlled(scores, words, ids)
     plain = asdict(lift(scores, ids)) | {"lc_win_rate": lc, "lc_interval": reach}
     plain["words"] = [sum(w[side] for w in words) / len(words) for side in (0, 1)]
     changed = [row for row in rows if not row["same"]]
     if changed and len(changed) < len(rows):
-        plain["changed"] = asdict(lift([r["score"] for r in changed], [str(r["id"]) for r in changed]))
+        plain["changed"] = asdict(lift([r["score"] for r in changed], _prompts_of(changed, texts)))
     return {name: _rounded(value) for name, value in plain.items()}
+
+
+def _prompts_of(rows: Sequence[dict[str, Any]], texts: Mapping[str, str] | None) -> list[str]:
+    return [(texts or {}).get(str(row["id"]), str(row["id"])) for row in rows]
 
 
 def conditions_of(target: str, answers: Sequence[Answered], asked: Sequence[Asked]) -> list[dict[str, Any]]:
