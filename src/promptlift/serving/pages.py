@@ -78,10 +78,11 @@ def page(settings: Settings, lifter: Lifter, votes: Votes, needs_key: bool) -> A
 
     @routes.get("/promptlift/info", summary="What the page needs to know")
     async def info() -> dict[str, Any]:
+        kept = await asyncio.to_thread(lambda: votes.count) if settings.page else False
         return {
             "version": __version__, "prompter": lifter.prompter.name, "state": lifter.prompter.state,
             "targets": lifter.prompter.targets, "turns": settings.turns, "needs_key": needs_key,
-            "votes": settings.page, "command": votes.command, "checks": meanings,
+            "votes": kept, "command": votes.command, "checks": meanings,
         }  # fmt: skip
 
     if not settings.page:
@@ -89,7 +90,10 @@ def page(settings: Settings, lifter: Lifter, votes: Votes, needs_key: bool) -> A
 
     @routes.post("/promptlift/votes", summary="Save a blind verdict")
     async def vote(given: VoteRequest) -> dict[str, Any]:
-        key, count = await asyncio.to_thread(votes.add, Vote(**given.model_dump()))
+        try:
+            key, count = await asyncio.to_thread(votes.add, Vote(**given.model_dump()))
+        except OSError as error:
+            raise HTTPException(503, f"the vote can't be saved: {error.strerror or error}") from None
         return {"id": key, "votes": count, "command": votes.command}
 
     @routes.get("/", include_in_schema=False)
