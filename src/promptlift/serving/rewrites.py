@@ -145,6 +145,8 @@ def _event(row: dict[str, Any]) -> bytes:
 
 def checks_of(record: Rewrite) -> list[dict[str, Any]]:
     """The guard's checks of what was written, by the reason: they run in order and end at the first that fails."""
+    if record.reason == "guard:language":
+        return []  # the prompt's own language, as a rule: nothing was written
     failed = (record.reason or "").removeprefix("guard:") if (record.reason or "").startswith("guard:") else None
     if not record.changed and failed not in CHECKS:
         return []

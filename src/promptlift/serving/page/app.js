@@ -10,7 +10,7 @@ import * as settings from "/page/settings.js";
 import * as shortcuts from "/page/shortcuts.js";
 import { byId, say, seconds } from "/page/ui.js";
 
-const ONE_ONLY = "Nothing was changed, so one answer is asked for.";
+const ONE_ONLY = "Nothing was changed, so there is one answer only.";
 
 let running = null; // The AbortController of what goes on; whoever holds another one has been replaced.
 
@@ -155,6 +155,8 @@ async function answeredBlind(entry, control) {
   }
   panes.forEach((pane, at) => pane.show(entry.answers[order[at]]));
   blind.ask(entry, order, reveal);
+  const title = byId("answers-title");
+  if (document.activeElement === title) title.scrollIntoView(); // Only then there is something to scroll to.
   say("Both answers are there. Which is better?");
 }
 

@@ -65,6 +65,7 @@ export function vote(choice) {
   entry.saved = false;
   reveal();
   show(entry);
+  say("Your verdict is below the answers.");
   byId("verdict-title").focus();
   void save(entry);
   return true;
@@ -97,7 +98,7 @@ async function save(entry) {
   byId("verdict-saved").textContent = "Saving…";
   try {
     const reply = await sendVote({
-      model: model || answers.raw.model || answers.rewritten.model,
+      model: model || answers.raw.model || answers.rewritten.model || "unnamed", // The server wants a name.
       prompt,
       rewrite: rewrite.rewrite,
       answer_raw: answers.raw.text,

@@ -28,7 +28,8 @@ export function start(onRestore) {
   });
   const dialog = byId("clear");
   byId("history-clear").addEventListener("click", () => {
-    byId("clear-count").textContent = entries.length === 1 ? "One prompt is in it." : `${entries.length} prompts are in it.`;
+    const { length } = entries;
+    byId("clear-count").textContent = length === 1 ? "One prompt is in it." : `${length} prompts are in it.`;
     dialog.showModal();
   });
   byId("clear-no").addEventListener("click", () => dialog.close());

@@ -7,7 +7,7 @@ const REASONS = {
   identity: "It needs no help: closed-ended, or good as it is.",
   unproven: "The advice for it is of a kind that measurements have not shown to help.",
   empty: "There are no words to go by.",
-  "no-instruction": "There are no words to go by: only code, or only variables.",
+  "no-instruction": "There are no words to go by, as in numbers, code or variables alone.",
   "too-long": "It is too long, even with pasted text set aside.",
   tag: "It holds a <passage-n/> tag, which promptlift uses itself.",
   deadline: "The rewrite did not come in time.",
@@ -19,9 +19,9 @@ const REASONS = {
 };
 const MARKS = { same: "span", del: "del", ins: "ins" };
 const STATES = [
-  { of: true, mark: "✓", word: "passed" },
-  { of: false, mark: "✗", word: "failed" },
-  { of: null, mark: "–", word: "not run" },
+  { of: true, mark: "✓", word: "passed", name: "passed", before: "would stop it: " },
+  { of: false, mark: "✗", word: "failed", name: "failed", before: "stopped it: " },
+  { of: null, mark: "–", word: "not run", name: "idle", before: "would stop it: " },
 ];
 
 let shown = null; // {record, parts}
@@ -64,7 +64,7 @@ export function showError(line) {
   put(byId("rewrite-error"), line);
 }
 
-/** Show the record of POST /v1/rewrite; `meanings` is what each check means, by name. */
+/** Show the record of POST /v1/rewrite; `meanings` is what each check stops a rewrite for, by name. */
 export function showRecord(prompt, record, meanings) {
   clear();
   shown = { record, parts: diff(prompt, record.rewrite) };
@@ -103,13 +103,12 @@ function inWords(record, meanings) {
   const reason = String(record.reason ?? "");
   if (!reason.startsWith("guard:")) return REASONS[reason] ?? (reason ? `Reason: ${reason}` : "No reason was given.");
   const name = reason.slice("guard:".length);
-  const failed = (record.checks ?? []).some?.((check) => check?.name === name && check.passed === false);
-  if (name === "language" && !failed) return "It is not English; this prompter knows English only.";
-  const meaning = meanings?.[name];
-  return `What the prompter wrote did not pass the guard’s check “${name}”${meaning ? ` (${meaning})` : ""}, five times over.`;
+  if (name === "language") return "It is not English; this prompter knows English only.";
+  const meaning = meanings?.[name] ? ` (${meanings[name]})` : "";
+  return `What the prompter wrote did not pass the guard’s check “${name}”${meaning}, five times over.`;
 }
 
-/** Each check with its mark, a word for those who do not see the mark, and its meaning in full. */
+/** Each check with its mark, a word for those who do not see the mark, and what it looks for. */
 function showChecks(checks, meanings) {
   byId("checks").hidden = checks.length === 0;
   const failed = checks.filter((check) => check?.passed === false).map((check) => `“${check.name}”`);
@@ -121,12 +120,12 @@ function showChecks(checks, meanings) {
   byId("checks-list").replaceChildren(
     ...checks.map((check) => {
       const state = STATES.find(({ of }) => of === check?.passed) ?? STATES[2];
-      const item = make("li", { className: state.word.replace(" ", "-") });
+      const item = make("li", { className: state.name });
       const mark = make("span", { className: "mark" }, state.mark);
       mark.setAttribute("aria-hidden", "true");
       item.append(mark, make("b", {}, String(check?.name)), make("span", { className: "word" }, ` ${state.word}`));
       const meaning = meanings?.[check?.name];
-      if (meaning) item.append(make("span", { className: "hint", dir: "auto" }, meaning));
+      if (meaning) item.append(make("span", { className: "hint" }, state.before, make("bdi", {}, meaning)));
       return item;
     }),
   );

@@ -15,7 +15,7 @@ let known = {}; // GET /promptlift/info
 let timer = 0;
 let modeChanged = () => {};
 
-/** What each check of the guard means, by name. */
+/** What each check of the guard stops a rewrite for, by name. */
 export const meanings = () => known.checks ?? {};
 
 export const modelName = () => model.value.trim();
@@ -49,9 +49,10 @@ export function start(onMode) {
   singleKeys.checked = kept.singleKeys !== false;
   singleKeys.addEventListener("change", () => keepSettings({ singleKeys: singleKeys.checked }));
   startKey("key", "promptlift’s key", refresh);
-  startKey("llm-key", "The LLM’s key", listModels);
+  startKey("llm-key", "The LLM’s key", refresh);
   // A field with a fault in closed settings could not be shown.
-  byId("composer").addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true);
+  const unfold = (event) => event.target.closest("details")?.setAttribute("open", "");
+  byId("composer").addEventListener("invalid", unfold, true);
   void refresh();
 }
 
@@ -67,8 +68,10 @@ function startKey(name, label, changed) {
   field.addEventListener("change", changed);
 }
 
+/** Without its key the server would refuse to list models, and the browser would tell of an error. */
 async function refresh() {
-  await Promise.all([learn(), listModels()]);
+  await learn();
+  if (!known.needs_key || keyOf("key")) await listModels();
 }
 
 async function learn() {
