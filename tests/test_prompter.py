@@ -202,3 +202,17 @@ def test_a_closed_prompter_says_so() -> None:
 
     with pytest.raises(EngineError, match="closed"):
         loaded.rewrite(OPEN)
+
+
+def test_with_one_slot_a_rewrite_does_not_depend_on_what_came_before() -> None:
+    prompts = [
+        "write a story about a lighthouse keeper", "explain how tides work to a child", "plan a street party",
+        "compare rail and bus for a small town", "names for a bakery", "write a poem about rain on a tin roof",
+        "how do i learn to juggle", "describe a market in the morning", "explain how tides are made",
+    ]  # fmt: skip
+    with Prompter.load(slots=1, unproven=True) as one:
+        forwards = {prompt: one.rewrite(prompt).rewrite for prompt in prompts}
+        targets = one.targets
+        for prompt in reversed(prompts):
+            one.rewrite(prompts[0], targets[len(prompt) % len(targets)])  # a neighbour with an adapter
+            assert one.rewrite(prompt).rewrite == forwards[prompt]

@@ -109,6 +109,7 @@ class Prompter:
         strength: Strength | None = None,
         temperature: float = 0.0,
         seed: int = 0,
+        seconds: float | None = None,
     ) -> Rewrite:
         """Rewrite one prompt; a prompt that needs no help comes back as it was, with the reason.
 
@@ -121,17 +122,20 @@ class Prompter:
             temperature: 0 is greedy. The same prompt, target, strength, temperature and
                 seed give the same rewrite.
             seed: of the sampling.
+            seconds: after which no further try is begun where the guard stopped one.
 
         Raises:
             InputError: an argument is out of its range.
             TargetError: there is no such adapter.
-            EngineError: the engine failed.
+            EngineError: the engine failed, or the seconds were over.
         """
         started = time.perf_counter()
+        ends = None if seconds is None else time.monotonic() + seconds
         how = self._check(strength, temperature)
         adapter = self._adapter_for(target, how)
         sampling = Sampling(temperature, seed)
-        found = rewrite_prompt(self.engine, self.folder.manifest, prompt, how, sampling, adapter=adapter)
+        manifest = self.folder.manifest
+        found = rewrite_prompt(self.engine, manifest, prompt, how, sampling, adapter=adapter, ends=ends)
         return self._record(prompt, found, target, started)
 
     def candidates(

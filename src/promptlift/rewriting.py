@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from promptlift import guard, language, spans, template
 from promptlift.artifacts import Manifest
 from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
+from promptlift.errors import EngineError
 from promptlift.records import Strength
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ _NO_WORDS = re.compile(r"`[^`\n]*`|\{\{?[^{}\n]*\}?\}|\{%[^%\n]*%\}|\$\{?\w+\}?|
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
+class OutOfTimeError(EngineError):
+    """The time was up before a rewrite had passed the guard."""
+
+
 class Outcome(NamedTuple):
     """The rewrite, or None and the reason why there is none (see `Rewrite.reason`)."""
 
@@ -43,6 +49,7 @@ def rewrite_prompt(
     sampling: Sampling,
     on_text: Callable[[str], bool] | None = None,
     adapter: Adapter | None = None,
+    ends: float | None = None,
 ) -> Outcome:
     """Rewrite one prompt, or say why it is left alone.
 
@@ -55,6 +62,10 @@ def rewrite_prompt(
             sampled, with seeds that follow from `sampling.seed`.
         on_text: gets the first try's text as it is written; returning True stops it.
         adapter: of the target, loaded in the engine; its own list of proven advice counts.
+        ends: of `time.monotonic`, after which no further try is begun.
+
+    Raises:
+        OutOfTimeError: there was no time for another try.
     """
     parts, refusal = prepare(prompt, manifest.languages)
     if refusal is not None:
@@ -76,6 +87,8 @@ def rewrite_prompt(
                 if found.text is not None:
                     return found
                 first = first or found.reason
+                if ends is not None and time.monotonic() > ends:
+                    raise OutOfTimeError("the time was up before a rewrite had passed the guard")
                 on_text = None  # only the first try is shown; the record tells the outcome
     except ContextOverflowError:
         return Outcome(None, "too-long")

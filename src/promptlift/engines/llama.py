@@ -108,6 +108,9 @@ class LlamaEngine(Engine):
             # Where it picks a token that is a part of a character, it tells no probabilities: so it picks YES. Those
             # that it tells are from before the bias.
             request |= {"temperature": 0, "logit_bias": [[template.YES, 1000.0]]}
+            # The slot's last prompt begins as this one does; going on from there would make other batches, and with
+            # them other last bits, than a fresh slot: what is written would depend on what came before.
+            request["cache_prompt"] = False
             top = self._complete(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
             found = {entry["token"]: float(entry["logprob"]) for entry in top}
             floor = min(found.values())  # a token that is not among them has less than this

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ OWN = frozenset({"/", "/v1/rewrite", "/healthz", "/readyz", "/metrics", "/openap
 """Paths of promptlift's own, beside those under /page/ and /promptlift/."""
 OWN_BODY = 16 * 2**20
 """Bytes of a body that promptlift's own endpoints take."""
-_HANG_SECONDS = 15.0
+_HANG_SECONDS = 30.0
 
 
 class Server:
@@ -99,7 +100,8 @@ class Server:
             await self._guarded(scope, receive, send)
 
     async def _rewrite(self, job: Job) -> Any:
-        return await self.prompter.rewrite(job.prompt, job.target, job.strength, job.on_piece)
+        seconds = max(0.0, job.expires - time.monotonic())
+        return await self.prompter.rewrite(job.prompt, job.target, job.strength, job.on_piece, seconds)
 
     async def _route(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope["path"]

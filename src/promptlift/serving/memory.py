@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from promptlift.records import Rewrite
 
@@ -32,7 +32,10 @@ def key_of(prompt: str, target: str | None, strength: str | None) -> str:
 
 
 class Memory:
-    """The entries used last, bounded in number and bytes. For one thread."""
+    """The rewrites used last, bounded in number and bytes, and as many marks of what went raw. For one thread.
+
+    The marks are apart: under overload there is one for each request, and they must not push the rewrites out.
+    """
 
     def __init__(self, entries: int, size: int) -> None:
         """It is empty.
@@ -42,48 +45,51 @@ class Memory:
             size: bytes of their texts at most.
         """
         self._limit, self._size_limit = entries, size
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._rewrites: OrderedDict[str, Rewrite] = OrderedDict()
+        self._raw: OrderedDict[str, None] = OrderedDict()
         self.size = 0
         self._version: str | None = None
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._rewrites)
 
     def version(self, prompter: str) -> None:
         """Forget all if the prompter is another one than before."""
         if self._version not in (None, prompter):
-            self._kept.clear()
+            self._rewrites.clear()
+            self._raw.clear()
             self.size = 0
         self._version = prompter
 
     def get(self, key: str) -> Kept | None:
         """What is known; it counts as used."""
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
+        rewrite, raw = self._rewrites.get(key), key in self._raw
+        if rewrite is None and not raw:
+            return None
+        if rewrite is not None:
+            self._rewrites.move_to_end(key)
+        if raw:
+            self._raw.move_to_end(key)
+        return Kept(rewrite, raw)
 
     def keep(self, key: str, rewrite: Rewrite) -> None:
         """The prompter's word on a prompt."""
-        self._put(key, replace(self._kept.get(key) or Kept(), rewrite=rewrite))
+        before = self._rewrites.pop(key, None)
+        self.size += _size(rewrite) - (_size(before) if before else 0)
+        self._rewrites[key] = rewrite
+        while self._rewrites and (len(self._rewrites) > self._limit or self.size > self._size_limit):
+            _, gone = self._rewrites.popitem(last=False)
+            self.size -= _size(gone)
 
     def sent(self, key: str, raw: bool) -> None:
         """What went through: the prompt as it was for want of a rewrite, or the prompter's word."""
-        before = self._kept.get(key)
-        if before is None and not raw:
-            return  # forgotten meanwhile; it will be computed again
-        self._put(key, replace(before or Kept(), sent_raw=raw))
-
-    def _put(self, key: str, kept: Kept) -> None:
-        before = self._kept.pop(key, None)
-        self.size += _size(kept) - (_size(before) if before else 0)
-        self._kept[key] = kept
-        while self._kept and (len(self._kept) > self._limit or self.size > self._size_limit):
-            _, gone = self._kept.popitem(last=False)
-            self.size -= _size(gone)
+        self._raw.pop(key, None)
+        if raw:
+            self._raw[key] = None
+            if len(self._raw) > self._limit:
+                self._raw.popitem(last=False)
 
 
-def _size(kept: Kept) -> int:
+def _size(rewrite: Rewrite) -> int:
     # a record holds the prompt and the rewrite; a character may take four bytes
-    texts = 0 if kept.rewrite is None else len(kept.rewrite.prompt) + len(kept.rewrite.rewrite)
-    return _OVERHEAD + 4 * texts
+    return _OVERHEAD + 4 * (len(rewrite.prompt) + len(rewrite.rewrite))

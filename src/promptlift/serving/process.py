@@ -89,7 +89,7 @@ class PrompterProcess:
 
     async def rewrite(
         self, prompt: str, target: str | None = None, strength: str | None = None,
-        on_piece: Callable[[str], None] | None = None,
+        on_piece: Callable[[str], None] | None = None, seconds: float | None = None,
     ) -> Rewrite:  # fmt: skip
         """One prompt's rewrite.
 
@@ -104,7 +104,8 @@ class PrompterProcess:
         number = next(self._numbers)
         job = _Job(prompt, asyncio.get_running_loop().create_future(), on_piece)
         self._jobs[number] = job
-        row = {"id": number, "prompt": prompt, "target": target, "strength": strength, "stream": on_piece is not None}
+        row = {"id": number, "prompt": prompt, "target": target, "strength": strength, "seconds": seconds,
+               "stream": on_piece is not None}  # fmt: skip
         try:
             async with asyncio.timeout(self._hang):
                 process.stdin.write(json.dumps(row).encode() + b"\n")

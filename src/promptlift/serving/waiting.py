@@ -1,8 +1,8 @@
 """The queue before the prompter: bounded in number and time, and grouped by target without starving any.
 
 llama.cpp works fastest on requests with the same adapter. So the next job is one of the target that is being served,
-up to RUN in a row if others wait; then it is the turn of the target whose first job has waited longest. With t targets
-none waits for more than (t - 1) x RUN jobs of others.
+up to RUN in a row if others wait; then it is the turn of the target whose first job has waited longest. So with t
+targets, the first job of a target is overtaken by at most (t - 1) x RUN that came later.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from promptlift.records import Rewrite
 RUN = 8
 """Jobs of one target in a row while others wait."""
 _WEIGHT = 0.1
-# A job is not begun if less than this share of a usual job's time is left: it would come too late.
-_WORTH = 0.5
+# A job is not begun if less than so many usual jobs' times are left: it would come too late. But one that still has
+# half of its own time is always begun: else, once jobs were slow, none would show that they are fast again.
+_WORTH, _FRESH = 1.5, 0.5
 
 
 class OverloadedError(EngineError):
@@ -92,8 +93,11 @@ class Waiting:
     @property
     def expected(self) -> float:
         """Seconds until a new job would be done, by what jobs took lately; 0 if nothing is before it."""
-        before = self.waiting + self._running
-        return 0.0 if not before or self._usual is None else (before + 1) * self._usual / self._slots
+        waiting = self.waiting
+        if self._usual is None or waiting + self._running < self._slots:
+            return 0.0
+        # those before it, of which the running ones are half done; its own time; and one more for what is uneven
+        return ((waiting + self._running / 2) / self._slots + 2) * self._usual
 
     def put(self, job: Job) -> None:
         """Let a job wait.
@@ -155,12 +159,17 @@ class Waiting:
                 return job
 
     def _drop_expired(self) -> None:
-        latest = time.monotonic() + _WORTH * (self._usual or 0.0)
+        now, usual = time.monotonic(), self._usual or 0.0
         for target, line in list(self._lines.items()):
-            kept = deque(job for job in line if job.expires >= latest and not job.done.done())
+            kept: deque[Job] = deque()
             for job in line:
-                if job.expires < latest and not job.done.done():
+                if job.done.done():
+                    continue
+                if job.expires - now >= min(_WORTH * usual, _FRESH * (job.expires - job.came)):
+                    kept.append(job)
+                else:
                     job.done.set_exception(ExpiredError("its time is up"))
+                    job.done.exception()  # whoever waited may have left: that is no mistake to be reported
             if kept:
                 self._lines[target] = kept
             else:

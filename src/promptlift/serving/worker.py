@@ -1,7 +1,7 @@
 """The prompter's own process: JSON lines on stdin and stdout (`python -m promptlift.serving.worker`).
 
     in    {"prompter", "base_gguf", "slots", "threads", "unproven"}            once, first
-          {"id", "prompt", "target", "strength", "stream"}                     a job
+          {"id", "prompt", "target", "strength", "seconds", "stream"}          a job
     out   {"ready": name and version} or {"failed": why}                       once, first
           {"id", "piece"}  {"id", "rewrite": {…}}  {"id", "error": why, "input": the job is at fault}
           {"targets": […]}                                                     at first, and when there are others
@@ -78,7 +78,8 @@ def _work(prompter: Prompter, job: dict[str, Any], say: _Speaker) -> None:
     try:
         target = job.get("target")
         if not job.get("stream"):
-            say({"id": key, "rewrite": prompter.rewrite(job["prompt"], target, strength=job.get("strength")).to_json()})
+            found = prompter.rewrite(job["prompt"], target, strength=job.get("strength"), seconds=job.get("seconds"))
+            say({"id": key, "rewrite": found.to_json()})
             return
         for item in prompter.stream(job["prompt"], target, strength=job.get("strength")):
             say({"id": key, "piece": item} if isinstance(item, str) else {"id": key, "rewrite": item.to_json()})
