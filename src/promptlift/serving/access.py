@@ -55,6 +55,10 @@ class Access:
             self._metrics.in_flight.set(self._running)
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        if scope["method"] in ("CONNECT", "TRACE"):
+            return 405, "method", f"{scope['method']} is not for this server"
+        if any(n == b"transfer-encoding" and v.strip().lower() != b"chunked" for n, v in scope["headers"]):
+            return 501, "transfer_encoding", "of transfer codings, only chunked is known"
         headers: Headers = scope["headers"]
         host = _value(headers, b"host").lower()
         # Without a key, a web page elsewhere could reach a loopback server by a name that it points there.
@@ -65,8 +69,7 @@ class Access:
         if origin and not same and origin not in self._origins:
             return 403, "origin", "pages of other origins may not call this server; name them with --allow-origin"
         own_path = scope["path"] in OPEN or scope["path"].startswith("/page/")
-        preflight = scope["method"] == "OPTIONS" and origin in self._origins
-        if self._key is not None and not own_path and not preflight and not self._has_key(scope):
+        if self._key is not None and not own_path and not self._has_key(scope):
             return 401, "invalid_api_key", "this server needs its key, as Authorization: Bearer or X-Promptlift-Key"
         if self._running >= self._limit and scope["path"] not in OPEN:
             return 503, "overloaded", f"{self._limit} requests are in work; try again soon"
@@ -76,15 +79,19 @@ class Access:
         """Whether the key was given; if as Authorization, it is noted that this header is not the upstream's."""
         assert self._key is not None
         headers: Headers = scope["headers"]
+        scheme, _, given = _value(headers, b"authorization").partition(" ")
+        bearer = scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._key)
+        if bearer:
+            scope.setdefault("state", {})["promptlift_key"] = True
         if any(name == KEY for name, _ in headers):
             return hmac.compare_digest(_value(headers, KEY).encode("latin-1"), self._key)
-        scheme, _, given = _value(headers, b"authorization").partition(" ")
-        scope.setdefault("state", {})["promptlift_key"] = True
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._key)
+        return bearer
 
 
 async def _answer(send: Any, status: int, code: str, message: str) -> None:
-    kind = {401: "authentication_error", 403: "permission_error"}.get(status, "server_error")
+    kind = {401: "authentication_error", 403: "permission_error", 503: "server_error"}.get(
+        status, "invalid_request_error"
+    )
     body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += {401: [(b"www-authenticate", b"Bearer")], 503: [(b"retry-after", b"1")]}.get(status, [])

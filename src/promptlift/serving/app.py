@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +107,7 @@ class Server:
     async def _route(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope["path"]
         if path in OWN or path.startswith(("/page/", "/promptlift/")):
-            await self._own(scope, _limited(receive, send), send)
+            await self._own(scope, _limited(receive, self.settings.body_seconds), send)
         elif path == "/favicon.ico":
             await Response(status_code=204)(scope, receive, send)
         else:
@@ -114,7 +115,7 @@ class Server:
 
     def _own_endpoints(self, votes: Votes, needs_key: bool) -> FastAPI:
         app = FastAPI(
-            title="promptlift", version=__version__, docs_url=None, redoc_url=None,
+            title="promptlift", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False,
             description="An OpenAI-compatible server that rewrites prompts on their way. Paths that are not listed "
             "here are passed through to the upstream.",
         )  # fmt: skip
@@ -124,6 +125,10 @@ class Server:
 
         @app.exception_handler(RequestValidationError)
         async def invalid(request: Request, error: RequestValidationError) -> Response:
+            kind = request.headers.get("content-type", "")
+            if request.method == "POST" and "json" not in kind.lower():
+                line = f"the body is {kind[:80] or 'of no type'}; send JSON, as content-type: application/json"
+                return _error(415, line, "invalid_request_error", None)
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
             return _error(400, f"{where}: {first['msg']}", "invalid_request_error", where)
@@ -136,6 +141,10 @@ class Server:
         async def ours(request: Request, error: PromptliftError) -> Response:
             return _error(400, str(error), "invalid_request_error", None)
 
+        @app.exception_handler(Exception)
+        async def unforeseen(request: Request, error: Exception) -> Response:
+            return _error(500, "promptlift failed; its log says where", "server_error", None)
+
         describe(app)
         return app
 
@@ -145,13 +154,19 @@ def _error(status: int, message: str, kind: str, param: str | None, headers: Any
     return AsciiJson(content, status_code=status, headers=headers)
 
 
-def _limited(receive: Any, send: Any) -> Any:
-    """A body for our own endpoints, which hold it whole: only so much of it."""
-    size = 0
+def _limited(receive: Any, seconds: float) -> Any:
+    """A body for our own endpoints, which hold it whole: only so much of it, and in so many seconds."""
+    size, more = 0, True
+    ends = asyncio.get_running_loop().time() + seconds
 
     async def counted() -> Any:
-        nonlocal size
-        message = await receive()
+        nonlocal size, more
+        try:
+            async with asyncio.timeout_at(ends if more else None):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "the body did not come in time", {"connection": "close"}) from None
+        more = message.get("more_body", False)
         size += len(message.get("body", b""))
         if size > OWN_BODY:
             raise HTTPException(413, f"a body may have {OWN_BODY // 2**20} MB", {"connection": "close"})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import msgspec
+import numpy as np
 
 Raw = msgspec.Raw
 Members = dict[str, msgspec.Raw]
@@ -27,11 +28,13 @@ class Turn:
         text: as the model would read it.
         answered: an assistant's message follows, so it went through before.
         reason: why it can't be rewritten; None if it can.
+        raw: the JSON string that it is, a view of the body.
     """
 
     text: str
     answered: bool = False
     reason: str | None = None
+    raw: Raw | None = None
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,17 @@ class Body:
     reason: str | None = None
     rest: bool = False
     separate: bool = False
-    _build: Callable[[dict[int, str]], bytes] | None = None
+    data: bytes = b""
+    spans: list[tuple[int, int]] = field(default_factory=list)
 
     def replaced(self, texts: dict[int, str]) -> bytes:
-        """The body with other texts in the place of some turns, by their number from 0."""
-        assert self._build is not None, "a body without turns has none to replace"
-        return self._build(texts)
+        """The body with other texts in the place of some turns, by their number from 0; all else is the same bytes."""
+        found, end = [], 0
+        for number, text in sorted(texts.items()):
+            start, stop = self.spans[number]
+            found += [self.data[end:start], msgspec.json.encode(text)]
+            end = stop
+        return b"".join([*found, self.data[end:]])
 
 
 class _Unfit(Exception):
@@ -77,22 +85,22 @@ def parse(kind: str, data: bytes) -> Body:
     try:
         members = _members(data)
         model = _text(members.get("model", Raw(b'""'))) or ""
-        turns, rest, build = _KINDS[kind](members)
+        turns, rest = _KINDS[kind](members)
+        spans = [_span(data, turn.raw) for turn in turns]
     except _Unfit as error:
         return Body(model, reason=str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Body(model, reason="unreadable")
-    return Body(model, turns, None if turns else "turn", rest, kind == "completions", build)
+    return Body(model, turns, None if turns else "turn", rest, kind == "completions", data, spans)
 
 
-_Found = tuple[list[Turn], bool, Callable[[dict[int, str]], bytes]]
+_Found = tuple[list[Turn], bool]
 
 
 def _chat(members: Members) -> _Found:
     if _asks_for_json(members.get("response_format")):
         raise _Unfit("json")
-    turns, build = _messages(_list(members, "messages"), "text")
-    return turns, False, lambda texts: _dump(members | {"messages": build(texts)})
+    return _messages(_list(members, "messages"), "text"), False
 
 
 def _responses(members: Members) -> _Found:
@@ -104,9 +112,8 @@ def _responses(members: Members) -> _Found:
         raise _Unfit("turn")
     whole = _text(members["input"])
     if whole is not None:
-        return [Turn(whole)], rest, lambda texts: _dump(members | {"input": _string(texts.get(0, whole))})
-    turns, build = _messages(_list(members, "input"), "input_text")
-    return turns, rest, lambda texts: _dump(members | {"input": build(texts)})
+        return [Turn(whole, raw=members["input"])], rest
+    return _messages(_list(members, "input"), "input_text"), rest
 
 
 def _completions(members: Members) -> _Found:
@@ -115,27 +122,24 @@ def _completions(members: Members) -> _Found:
     if "prompt" not in members:
         raise _Unfit("turn")
     one = _text(members["prompt"])
-    texts = [one] if one is not None else [_text(item) for item in _list(members, "prompt")]
-    known = [text for text in texts if text is not None]
-    if len(known) < len(texts):
-        raise _Unfit("turn")  # token ids
-    if any(mark in text for text in known for mark in _MARKS):
-        raise _Unfit("marks")
-
-    def build(new: dict[int, str]) -> bytes:
-        written = [_string(new.get(number, text)) for number, text in enumerate(known)]
-        return _dump(members | {"prompt": written[0] if one is not None else Raw(msgspec.json.encode(written))})
-
-    return [Turn(text) for text in known], False, build
+    items = [members["prompt"]] if one is not None else _list(members, "prompt")
+    turns = []
+    for item in items:
+        text = _text(item)
+        if text is None:
+            raise _Unfit("turn")  # token ids
+        if any(mark in text for mark in _MARKS):
+            raise _Unfit("marks")
+        turns.append(Turn(text, raw=item))
+    return turns, False
 
 
 _KINDS: dict[str, Callable[[Members], _Found]] = {"chat": _chat, "responses": _responses, "completions": _completions}
 
 
-def _messages(items: list[Raw], part_type: str) -> tuple[list[Turn], Callable[[dict[int, str]], Raw]]:
-    """The user turns of a list of messages, and the list with some of them replaced."""
+def _messages(items: list[Raw], part_type: str) -> list[Turn]:
+    """The user turns of a list of messages."""
     turns: list[tuple[int, Turn]] = []  # with the number of its message
-    parts: dict[int, int] = {}  # of a turn, where its text is one of several parts
     answer = -1
     for number, item in enumerate(items):
         if bytes(item).lstrip()[:1] != b"{":
@@ -153,35 +157,36 @@ def _messages(items: list[Raw], part_type: str) -> tuple[list[Turn], Callable[[d
             if len(found) != 1:
                 turns.append((number, Turn("", reason="parts" if found else "turn")))
                 continue
-            parts[len(turns)], text = found[0]
-        turns.append((number, Turn(text)))
-
-    def build(texts: dict[int, str]) -> Raw:
-        new = list(items)
-        for turn, text in texts.items():
-            number = turns[turn][0]
-            message = _members(items[number])
-            if turn not in parts:
-                content = _string(text)
-            else:
-                pieces = msgspec.json.decode(message["content"], type=list[Raw])
-                pieces[parts[turn]] = Raw(_dump(_members(pieces[parts[turn]]) | {"text": _string(text)}))
-                content = Raw(msgspec.json.encode(pieces))
-            new[number] = Raw(_dump(message | {"content": content}))
-        return Raw(msgspec.json.encode(new))
-
-    return [replace(turn, answered=number < answer) for number, turn in turns], build
+            content, text = found[0]
+        turns.append((number, Turn(text, raw=content)))
+    return [replace(turn, answered=number < answer) for number, turn in turns]
 
 
-def _text_parts(content: Raw, part_type: str) -> list[tuple[int, str]]:
+def _span(whole: bytes, part: Raw | None) -> tuple[int, int]:
+    """Where a value stands: what msgspec leaves raw is no copy, but a view of the whole."""
+    if part is None:
+        return 0, 0
+    start = _address(part) - _address(whole)
+    stop = start + len(bytes(part))
+    if start < 0 or whole[start:stop] != bytes(part):
+        raise _Unfit("unreadable")
+    return start, stop
+
+
+def _address(data: bytes | Raw) -> int:
+    return int(np.frombuffer(data, np.uint8).__array_interface__["data"][0])
+
+
+def _text_parts(content: Raw, part_type: str) -> list[tuple[Raw, str]]:
     if bytes(content).lstrip()[:1] != b"[":
         return []
     found = []
-    for place, part in enumerate(msgspec.json.decode(content, type=list[Raw])):
+    for part in msgspec.json.decode(content, type=list[Raw]):
         members = _members(part) if bytes(part).lstrip()[:1] == b"{" else {}
-        text = _text(members.get("text", _NULL))
+        raw = members.get("text", _NULL)
+        text = _text(raw)
         if _text(members.get("type", _NULL)) == part_type and text is not None:
-            found.append((place, text))
+            found.append((raw, text))
     return found
 
 
@@ -206,11 +211,3 @@ def _text(data: Raw) -> str | None:
     if bytes(data).lstrip()[:1] != b'"':
         return None
     return msgspec.json.decode(data, type=str)
-
-
-def _string(text: str) -> Raw:
-    return Raw(msgspec.json.encode(text))
-
-
-def _dump(members: Members) -> bytes:
-    return msgspec.json.encode(members)

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from promptlift.serving.access import OPEN
+
 _PROXIED = {
     "/v1/chat/completions": "Chat, with the user's turns rewritten",
     "/v1/responses": "Responses, with the user's input rewritten",
@@ -14,7 +16,7 @@ _PROXIED = {
 _HEADERS = {
     "X-Promptlift-Turns": {"type": "string", "enum": ["first", "every", "never"]},
     "X-Promptlift-Target": {"type": "string"},
-    "X-Promptlift-Show": {"type": "string", "enum": ["0", "1"]},
+    "X-Promptlift-Show": {"type": "string", "enum": ["0", "1", "true", "false"]},
 }
 _TOLD = {
     "X-Promptlift": {"type": "string", "enum": ["rewritten", "unchanged"]},
@@ -22,6 +24,7 @@ _TOLD = {
     "X-Promptlift-Ms": {"type": "number"},
     "X-Promptlift-Prompter": {"type": "string"},
     "X-Promptlift-Rewrite": {"type": "string"},
+    "X-Promptlift-Rewrite-Omitted": {"type": "string"},
 }
 _ERROR = {
     "type": "object",
@@ -49,9 +52,9 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             found = made()
             found.setdefault("components", {}).setdefault("schemas", {})["Error"] = _ERROR
-            for operations in found["paths"].values():
+            for path, operations in found["paths"].items():
                 for operation in operations.values():
-                    _put_errors(operation)
+                    _put_errors(operation, path in OPEN)
             found["paths"] |= {path: {"post": _operation(path, text)} for path, text in _PROXIED.items()}
             found["paths"]["/v1/models"] = {"get": _passed("models", "The upstream's models")}
             app.openapi_schema = found
@@ -60,13 +63,15 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _put_errors(operation: dict[str, Any]) -> None:
+def _put_errors(operation: dict[str, Any], is_open: bool) -> None:
     """FastAPI describes its own 422; ours are 400 and of OpenAI's form."""
+    errors = {"403": "Called by another name or origin"}
     if operation["responses"].pop("422", None) is not None:
-        operation["responses"]["400"] = _error("The body can't be used")
-        operation["responses"]["413"] = _error("The body is too large")
-    for status, text in (("401", "The server's key is needed"), ("403", "Called by another name or origin")):
-        operation["responses"][status] = _error(text)
+        errors |= {"400": "The body can't be used", "408": "The body did not come in time"}
+        errors |= {"413": "The body is too large", "415": "The body is not said to be JSON"}
+    if not is_open:
+        errors |= {"401": "The server's key is needed", "503": "Too much at once, or it can't be saved"}
+    operation["responses"] |= {status: _error(text) for status, text in errors.items()}
 
 
 def _error(text: str) -> dict[str, Any]:

@@ -75,7 +75,10 @@ class Memory:
     def keep(self, key: str, rewrite: Rewrite) -> None:
         """The prompter's word on a prompt."""
         before = self._rewrites.pop(key, None)
-        self.size += _size(rewrite) - (_size(before) if before else 0)
+        self.size -= _size(before) if before else 0
+        if _size(rewrite) > self._size_limit:
+            return  # it alone would push all others out
+        self.size += _size(rewrite)
         self._rewrites[key] = rewrite
         while self._rewrites and (len(self._rewrites) > self._limit or self.size > self._size_limit):
             _, gone = self._rewrites.popitem(last=False)

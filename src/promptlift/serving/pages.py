@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptlift import __version__, guard
@@ -59,7 +59,7 @@ def operations(lifter: Lifter, metrics: Metrics) -> APIRouter:
     async def readyz() -> dict[str, str]:
         return {"status": "ok", "prompter": lifter.prompter.state}
 
-    @routes.get("/metrics", summary="Prometheus", response_class=Response)
+    @routes.get("/metrics", summary="Prometheus", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         metrics.queue.set(lifter.waiting.waiting)
         metrics.memory.set(len(lifter.memory))

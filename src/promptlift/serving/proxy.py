@@ -33,6 +33,10 @@ Send = Callable[[dict[str, Any]], Any]
 _KINDS = (("/chat/completions", "chat"), ("/completions", "completions"), ("/responses", "responses"))
 _REFUSALS = (400, 413, 422)
 _MB = 2**20
+_LARGE = 2**18
+"""Bytes of a body that is read beside the event loop."""
+_TEXTS = 256
+"""Of one request that are rewritten, as many as `POST /v1/rewrite` takes; each is a task."""
 
 
 class _ClientGoneError(Exception):
@@ -101,6 +105,8 @@ class Proxy:
         given: Headers = scope["headers"]
         if any(part in (b"..", b".") for part in _segments(scope["raw_path"])):
             raise _RefusedError(400, "path", "a path must not hold . or ..")
+        if not scope["raw_path"].startswith(b"/"):
+            raise _RefusedError(400, "path", "a path begins with /")
         asked = head.wishes(given)
         own_key = scope.get("state", {}).get("promptlift_key", False)
         headers = head.to_upstream(given, self._upstream.host, self._key, keep_authorization=not own_key)
@@ -136,9 +142,7 @@ class Proxy:
             work.reason = "encoded" if encoded and work.kind != "other" else None
             if length or _chunked(scope["headers"]):
                 return stream.pieces, None
-            async for _ in stream.pieces:
-                pass
-            return b"", None
+            return b"".join([piece async for piece in stream.pieces]), None
         read = bytearray()
         try:
             async for piece in stream.pieces:
@@ -149,6 +153,8 @@ class Proxy:
                     work.reason = "overloaded" if over else "too-large"
                     return _joined(bytes(read), stream), None
             whole = bytes(read)
+            if len(whole) > _LARGE:
+                return whole, await asyncio.to_thread(parse, work.kind, whole)
             return whole, parse(work.kind, whole)
         finally:
             self._count(-len(read))
@@ -214,7 +220,10 @@ class Proxy:
             return [], "turn"
         places = [0] if turns == "first" and not body.separate else list(range(len(body.turns)))
         fit = [n for n in places if body.turns[n].reason is None]
-        return fit, None if fit else body.turns[places[-1]].reason
+        if len(fit) > _TEXTS and body.separate:
+            return [], "too-large"
+        # of a conversation the first ones, so that what was sent before stays as it was
+        return fit[:_TEXTS], None if fit else body.turns[places[-1]].reason
 
     def _target(self, model: str, asked: Wishes) -> str | bool | None:
         return target_for(self._settings, self._lifter.prompter.targets, model, asked.target)
@@ -337,7 +346,7 @@ async def _error(send: Send, status: int, code: str, message: str, work: _Work) 
 
 def _segments(raw_path: bytes) -> list[bytes]:
     decoded = raw_path.lower().replace(b"%2e", b".").replace(b"%2f", b"/").replace(b"%5c", b"/").replace(b"\\", b"/")
-    return decoded.split(b"/")
+    return [part.split(b";")[0] for part in decoded.split(b"/")]  # Tomcat reads /..;x/ as /../
 
 
 def _length(headers: Headers) -> int | None:

@@ -29,7 +29,7 @@ SECONDS = 60.0
 class RewriteRequest(BaseModel):
     """What to rewrite, and for whom."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     prompt: (
         Annotated[str, Field(max_length=CHARACTERS)]
@@ -81,7 +81,13 @@ def router(settings: Settings, lifter: Lifter) -> APIRouter:
     """The endpoint, for an application."""
     routes = APIRouter()
 
-    @routes.post("/v1/rewrite", response_model=RewriteResponse, summary="Rewrite prompts", tags=["promptlift"])
+    @routes.post(
+        "/v1/rewrite",
+        response_model=RewriteResponse,
+        summary="Rewrite prompts",
+        tags=["promptlift"],
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def rewrite(asked: RewriteRequest) -> Response:
         """Rewrite one or many prompts. What can't be rewritten comes back as it was, with the reason."""
         target = target_for(settings, lifter.prompter.targets, asked.model or "", asked.target)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from promptlift.errors import InputError
@@ -71,13 +72,25 @@ class Settings(BaseModel):
             _ = parts.port
         except ValueError:
             parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        try:
+            httpx2.URL(value)
+        except httpx2.InvalidURL:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or "?" in value or "#" in value:
             raise ValueError("an http(s) URL such as http://localhost:11434/v1 is needed")
         if parts.username or parts.password:
             raise ValueError(
                 "no name or password in the URL: put the key into a variable, and name it as upstream_key_env"
             )
         return value.rstrip("/")
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^\s/?#*@]+", origin.rstrip("/")):
+                raise ValueError(f"{origin!r} is no origin: https://example.com is one")
+        return [origin.rstrip("/").lower() for origin in value]
 
     @field_validator("targets")
     @classmethod
@@ -90,7 +103,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _sizes(self) -> Settings:
         if self.inspect_mb > self.max_body_mb:
-            raise ValueError(f"inspect_mb is {self.inspect_mb}; it must not be above max_body_mb, {self.max_body_mb}")
+            raise ValueError(f"inspect_mb, {self.inspect_mb}, must not be above max_body_mb, {self.max_body_mb}")
         return self
 
     @property
@@ -150,7 +163,7 @@ def load_settings(
     if file is not None:
         try:
             from_file = tomllib.loads(read_text(file))
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{file} is no TOML: {error}") from None
         found |= from_file
         origin |= {key: str(file) for key in from_file}
