@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 log = logging.getLogger("promptlift.serve")
 
@@ -22,6 +22,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _understood = False
     _replaying = False
     _patience: asyncio.TimerHandle | None = None
+    _answered: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there: its first request must follow."""
@@ -32,6 +33,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client is gone."""
         self._stop_waiting()
         super().connection_lost(exc)
+        # uvicorn tells the last request only, which is not the one that is being answered where several came at once
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Bytes; those that complete nothing are counted, and those of no request have their time."""
@@ -56,6 +61,11 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._patience is None and (self.cycle is None or self.cycle.response_complete):
             self._wait()  # the rest of a request that was answered already, or newlines
 
+    def on_response_complete(self) -> None:
+        """The next request on this connection is answered, if there is one."""
+        self._answered = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+
     def on_message_begin(self) -> None:
         """A request begins, and its headers must be complete in time."""
         if not self._replaying:
@@ -78,7 +88,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._replaying:
             self._stop_waiting()
             self._understood = True
+            before = self.cycle
             super().on_headers_complete()
+            if before is None or before.response_complete:
+                self._answered = self.cycle
 
     def on_body(self, body: bytes) -> None:
         """A piece of it."""

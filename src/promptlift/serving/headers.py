@@ -67,10 +67,12 @@ def to_upstream(headers: Headers, host: bytes, authorization: bytes | None, keep
     return [(b"host", host), *kept, *([(b"authorization", authorization)] if authorization is not None else [])]
 
 
-def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def to_client(headers: Iterable[tuple[bytes, bytes]], status: int = 200) -> Headers:
     """The upstream's headers as they are handed on; what no server may send is left out."""
     lower = [(name.lower(), value) for name, value in headers]
     gone = _HOP | _listed(lower)
+    if status in (204, 304) or any(name == b"transfer-encoding" for name, _ in lower):
+        gone |= {b"content-length"}  # of no body that follows here
     return [
         (n, v) for n, v in lower
         if n not in gone and not n.startswith(OURS) and n != OUTCOME and _NAME.fullmatch(n) and _VALUE.fullmatch(v)

@@ -22,7 +22,7 @@ from promptlift.records import Rewrite
 log = logging.getLogger("promptlift.serve")
 
 COMMAND = (sys.executable, "-m", "promptlift.serving.worker")
-LINE_LIMIT = 64 * 2**20
+LINE_LIMIT = 256 * 2**20
 """Bytes of a line; a rewrite is never near it."""
 LOAD_SECONDS = 300.0
 """A first start prepares the engine-ready file, and may fetch the base."""
@@ -114,7 +114,7 @@ class PrompterProcess:
         except TimeoutError:
             self._kill(process, "it hung")
             raise PrompterGoneError("the prompter hung") from None
-        except OSError:
+        except (OSError, RuntimeError):  # uvloop raises the latter on a pipe that is closed
             raise PrompterGoneError("the prompter is gone") from None
         finally:
             self._jobs.pop(number, None)
@@ -180,9 +180,19 @@ class PrompterProcess:
             if self._first is not None and not self._first.done():
                 self._first.set_result(None)
             log.info("prompter ready", extra={"prompter": self.name})
-            while line := await process.stdout.readline():
-                self._take(_row(line))
-            return f"its process ended with {await process.wait()}"
+            # its end, too: a child that it left behind may keep its pipes open
+            reading = asyncio.ensure_future(self._listen(process.stdout))
+            ending = asyncio.ensure_future(process.wait())
+            try:
+                await asyncio.wait((reading, ending), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((reading,), timeout=0.5)  # the last that it wrote
+                if reading.done():
+                    reading.result()
+                    return "it closed its stdout"
+                return f"its process ended with {ending.result()}"
+            finally:
+                reading.cancel()
+                ending.cancel()
         except TimeoutError:
             return f"it was not ready after {LOAD_SECONDS:.0f} s"
         except (ValueError, OSError) as error:
@@ -191,6 +201,10 @@ class PrompterProcess:
             self._kill(process, None)
             with contextlib.suppress(ProcessLookupError):
                 await process.wait()
+
+    async def _listen(self, stdout: asyncio.StreamReader) -> None:
+        while line := await stdout.readline():
+            self._take(_row(line))
 
     def _take(self, row: dict[str, Any]) -> None:
         """Hand a line to the job that it is for; ValueError if it makes no sense."""
@@ -219,9 +233,7 @@ class PrompterProcess:
         self._jobs = {}
 
     def _kill(self, process: asyncio.subprocess.Process, why: str | None) -> None:
-        if process.returncode is not None:
-            return
-        if why is not None:
+        if why is not None and process.returncode is None:
             log.error("prompter killed", extra={"why": why})
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
@@ -231,7 +243,10 @@ class PrompterProcess:
 
 
 def _row(line: bytes) -> dict[str, Any]:
-    found = json.loads(line or b"{}")
+    try:
+        found = json.loads(line or b"{}")
+    except RecursionError:
+        raise ValueError("too deep") from None
     if not isinstance(found, dict):
         raise ValueError("no object")
     return found

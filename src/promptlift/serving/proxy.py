@@ -37,6 +37,8 @@ _LARGE = 2**18
 """Bytes of a body that is read beside the event loop."""
 _TEXTS = 256
 """Of one request that are rewritten, as many as `POST /v1/rewrite` takes; each is a task."""
+_SMALL = 2**20
+"""Bytes of a body that is passed on as it is, and yet read to its end before."""
 
 
 class _ClientGoneError(Exception):
@@ -140,9 +142,15 @@ class Proxy:
         encoded = any(n == b"content-encoding" and v.lower() != b"identity" for n, v in scope["headers"])
         if work.kind == "other" or encoded:
             work.reason = "encoded" if encoded and work.kind != "other" else None
-            if length or _chunked(scope["headers"]):
+            if (length or 0) > _SMALL:
                 return stream.pieces, None
-            return b"".join([piece async for piece in stream.pieces]), None
+            # whole, as it can then be sent again where a connection turns out to be dead
+            small = b""
+            async for piece in stream.pieces:
+                small += piece
+                if len(small) > _SMALL:
+                    return _joined(small, stream), None
+            return small, None
         read = bytearray()
         try:
             async for piece in stream.pieces:
@@ -233,7 +241,7 @@ class Proxy:
             raise UpstreamError(502, "broken", f"the upstream answered with status {answer.status}")
         if answer.status >= 400:
             self._metrics.upstream_errors.labels(f"status_{answer.status // 100}xx").inc()
-        headers = head.to_client(answer.headers)
+        headers = head.to_client(answer.headers, answer.status)
         if work.kind != "other":
             shown = next((one.text for one in reversed(work.lifted) if one.reason is None), None)
             headers += head.outcome(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
+import httpcore2
 import httpx2
 
 from promptlift.serving.headers import Headers
@@ -14,7 +17,25 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 4.0
 """An idle connection is closed after so long: before the other side does, whose usual 5 s would race with a request."""
 IDLE_CONNECTIONS = 256
-_NO_ANSWER = "without sending a response"
+WRITE_SECONDS = 60.0
+"""An upstream that takes no byte of a body for so long takes none any more; the client may be gone, unnoticed."""
+
+
+@dataclass
+class _Exchange:
+    """What happened on the wire for one request.
+
+    Attributes:
+        connected: on a new connection.
+        answered: the first byte of an answer came.
+    """
+
+    connected: bool = False
+    answered: bool = False
+
+
+_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
+_FAILURES = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, httpcore2.ProxyError)
 
 
 class UpstreamError(Exception):
@@ -33,10 +54,10 @@ class UpstreamError(Exception):
 class Answer:
     """An upstream's answer whose body is still to come; close it."""
 
-    def __init__(self, response: httpx2.Response) -> None:
-        self._response = response
-        self.status = response.status_code
-        self.headers: Headers = list(response.headers.raw)
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._stream: Any = response.stream
+        self.status = response.status
+        self.headers: Headers = response.headers
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body's bytes as they come, still compressed if they are.
@@ -44,16 +65,18 @@ class Answer:
         Raises:
             UpstreamError: it was cut short.
         """
-        stream: Any = self._response.stream
         try:
-            async for piece in stream:
+            async for piece in self._stream:
                 yield piece
-        except httpx2.HTTPError as error:
+        except _FAILURES as error:
             raise UpstreamError(502, "cut", f"the upstream's answer was cut short: {type(error).__name__}") from None
 
     async def close(self) -> None:
-        """Give the connection back, or end it if the answer is not read to its end."""
-        await self._response.stream.aclose()  # type: ignore[union-attr]
+        """Give the connection back, or end it if the answer is not read to its end, or more came than the answer."""
+        state = getattr(getattr(getattr(self._stream, "_stream", None), "_connection", None), "_h11_state", None)
+        if state is not None and state.trailing_data[0]:
+            state.send_failed()  # it would be taken for the next request's answer
+        await self._stream.aclose()
 
 
 class Upstream:
@@ -67,21 +90,20 @@ class Upstream:
             timeout: seconds until the next byte of an answer.
         """
         self._base = httpx2.URL(base_url)
+        self._origin = (self._base.raw_scheme, self._base.raw_host, self._base.port)
         path = self._base.raw_path.rstrip(b"/")
         self._paths = {True: path, False: path.removesuffix(b"/v1")}
-        self._timeout = {"connect": CONNECT_SECONDS, "read": timeout, "write": timeout, "pool": timeout}
-        # The transport and not a client: no cookies are kept, no redirects followed, no header added.
-        self._transport = httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(
-                max_connections=None, max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
-            ),
-            proxy=_proxy(self._base),
-        )
+        write = min(timeout, WRITE_SECONDS)
+        self._timeout = {"connect": CONNECT_SECONDS, "read": timeout, "write": write, "pool": timeout}
+        # The pool under httpx2 and not its client: no cookies are kept, no redirects followed, no header added.
+        self._kept = _pool(self._base, IDLE_CONNECTIONS)
+        self._fresh = _pool(self._base, 0)
         self.host = self._base.netloc
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
+        await self._kept.aclose()
+        await self._fresh.aclose()
 
     def place(self, raw_path: bytes, query: bytes) -> bytes:
         """Where a path of this server lies: `/v1/x` under the base, others beside its `/v1`; the bytes as they came."""
@@ -101,56 +123,90 @@ class Upstream:
         Raises:
             UpstreamError: there is no answer.
         """
-        whole = isinstance(body, bytes)
-        while True:
-            fresh = False
-
-            async def trace(event: str, info: dict[str, Any]) -> None:
-                nonlocal fresh
-                fresh = fresh or event == "connection.connect_tcp.started"
-
-            extensions = {"timeout": self._timeout, "trace": trace, "target": place}
-            request = _request(method, self._base, headers, body, extensions)
+        for pool in (self._kept, self._fresh):
+            _exchange.set(exchange := _Exchange())
             try:
-                return Answer(await self._transport.handle_async_request(request))
-            except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
+                return Answer(await pool.handle_async_request(self._request(method, place, headers, body)))
+            except (httpcore2.RemoteProtocolError, httpcore2.ReadError, httpcore2.WriteError) as error:
                 # A connection that was kept open, and that the other side closed just now: the request was not
-                # served. On a new one, or where an answer had begun, it may have been, and is not repeated.
-                began = isinstance(error, httpx2.RemoteProtocolError) and _NO_ANSWER not in str(error)
-                if whole and not fresh and not began:
+                # served. On a new one, or where an answer had begun, it may have been, and is not repeated; nor is it
+                # a second time, as it may be the request itself that the other side breaks at.
+                if isinstance(body, bytes) and not exchange.connected and not exchange.answered:
                     continue
                 raise UpstreamError(502, "broken", f"the upstream broke off: {type(error).__name__}") from None
-            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 raise UpstreamError(
                     502, "unreachable", f"the upstream can't be reached: {type(error).__name__}"
                 ) from None
-            except httpx2.TimeoutException:
+            except httpcore2.TimeoutException:
                 raise UpstreamError(504, "timeout", "the upstream did not answer in time") from None
-            except (httpx2.HTTPError, ValueError) as error:
+            except (*_FAILURES, ValueError) as error:
                 raise UpstreamError(502, "broken", f"the upstream failed: {type(error).__name__}") from None
+        raise AssertionError("a new connection is not one that was kept")
 
-
-def _request(
-    method: str, url: httpx2.URL, headers: Headers, body: bytes | AsyncIterator[bytes], extensions: dict[str, Any]
-) -> httpx2.Request:
-    if isinstance(body, bytes):
-        length = (
-            [(b"content-length", str(len(body)).encode())] if body or method not in ("GET", "HEAD", "OPTIONS") else []
+    def _request(
+        self, method: str, place: bytes, headers: Headers, body: bytes | AsyncIterator[bytes]
+    ) -> httpcore2.Request:
+        scheme, host, port = self._origin
+        length: Headers = []
+        if not isinstance(body, bytes):
+            told = any(name == b"content-length" for name, _ in headers)
+            length = [] if told else [(b"transfer-encoding", b"chunked")]
+        elif body or method not in ("GET", "HEAD", "OPTIONS"):
+            length = [(b"content-length", str(len(body)).encode())]
+        url = httpcore2.URL(scheme=scheme, host=host, port=port, target=place)
+        return httpcore2.Request(
+            method, url, headers=[*headers, *length], content=body, extensions={"timeout": self._timeout}
         )
-        stream: Any = httpx2.ByteStream(body)
-    else:
-        length = [] if any(name == b"content-length" for name, _ in headers) else [(b"transfer-encoding", b"chunked")]
-        stream = _Stream(body)
-    return httpx2.Request(method, url, headers=[*headers, *length], stream=stream, extensions=extensions)
 
 
-class _Stream(httpx2.AsyncByteStream):
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
+def _pool(url: httpx2.URL, idle: int) -> httpcore2.AsyncConnectionPool:
+    """Connections of which so many may stay open, through the proxy that the environment names."""
+    limits: dict[str, Any] = {
+        "ssl_context": httpx2.create_ssl_context() if url.scheme == "https" else None,
+        "max_connections": None, "max_keepalive_connections": idle, "keepalive_expiry": IDLE_SECONDS,
+        "network_backend": _Backend(),
+    }  # fmt: skip
+    proxy = _proxy(url)
+    if proxy is None:
+        return httpcore2.AsyncConnectionPool(**limits)
+    named = httpx2.Proxy(url=proxy)
+    at = httpcore2.URL(
+        scheme=named.url.raw_scheme, host=named.url.raw_host, port=named.url.port, target=named.url.raw_path
+    )
+    return httpcore2.AsyncHTTPProxy(proxy_url=at, proxy_auth=named.raw_auth, **limits)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._pieces:
-            yield piece
+
+class _Backend(httpcore2.AnyIOBackend):
+    """Notes what happens on the wire."""
+
+    async def connect_tcp(self, *given: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        if (exchange := _exchange.get()) is not None:
+            exchange.connected = True
+        return _Wire(await super().connect_tcp(*given, **options))
+
+
+class _Wire(httpcore2.AsyncNetworkStream):
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.write, self.aclose = stream.write, stream.aclose  # type: ignore[method-assign]
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        found = await self._stream.read(max_bytes, timeout)
+        if found and (exchange := _exchange.get()) is not None:
+            exchange.answered = True
+        return found
+
+    def get_extra_info(self, info: str) -> Any:
+        found = self._stream.get_extra_info(info)
+        if info == "is_readable" and not found:
+            # asked of an idle connection: what came after an answer may be in memory already
+            inner = getattr(self._stream, "_stream", None)
+            return bool(getattr(getattr(inner, "_protocol", None), "read_queue", None))
+        return found
+
+    async def start_tls(self, *given: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        return _Wire(await self._stream.start_tls(*given, **options))
 
 
 def _proxy(url: httpx2.URL) -> str | None:
