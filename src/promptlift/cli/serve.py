@@ -55,7 +55,7 @@ def serve(
         StrengthOption | None, typer.Option(help="Of the rewrites.", show_default="the prompter's first")
     ] = None,
     slots: Annotated[int | None, typer.Option(help="Prompts rewritten at once.", show_default="1")] = None,
-    threads: Annotated[int | None, typer.Option(help="Of the prompter.", show_default="all cores")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of the prompter.", show_default="all cores but one")] = None,
     votes: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Of the page's votes.", show_default="the user's data folder")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ class Server:
         self.settings, self.metrics = settings, Metrics()
         load = {
             "prompter": settings.prompter, "base_gguf": settings.base_gguf, "slots": settings.slots,
-            "threads": settings.threads, "unproven": settings.unproven,
+            "threads": settings.threads or max(1, _cores() - 1), "unproven": settings.unproven,
         }  # fmt: skip
         self.prompter = PrompterProcess(load, hang_seconds, command, pauses)
         self.waiting = Waiting(self._rewrite, settings.slots, settings.queue, self.metrics.queue_seconds.observe)
@@ -147,6 +148,11 @@ class Server:
 
         describe(app)
         return app
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _error(status: int, message: str, kind: str, param: str | None, headers: Any = None) -> Response:

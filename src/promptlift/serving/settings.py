@@ -50,7 +50,7 @@ class Settings(BaseModel):
     deadline: float = Field(1.5, gt=0, le=60, description="seconds a request waits for its rewrite")
     slots: int = Field(1, ge=1, le=64, description="prompts rewritten at once; with 1 the same prompt always gives "
                        "the same bytes")  # fmt: skip
-    threads: int | None = Field(None, ge=1, description="of the prompter's computation; all cores by default")
+    threads: int | None = Field(None, ge=1, description="of the prompter's computation; all cores but one by default")
     queue: int = Field(64, ge=1, description="prompts that may wait; with more, they go through as they are")
     memory: int = Field(10_000, ge=1, description="rewrites that are remembered")
     memory_mb: int = Field(64, ge=1, description="megabytes of them")
