@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 
+def usable_cores() -> int:
+    """The cores that this process may use; llama.cpp and os.cpu_count count those of the machine, not the container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def start_server(
     gguf: Path,
     context: int,
@@ -48,8 +53,7 @@ def start_server(
     params.warmup = False
     if batch is not None:
         params.n_batch = batch
-    # llama.cpp counts the cores of the machine, not those of the container
-    count = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    count = threads or usable_cores()
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = count
     params.endpoint_metrics = True
     server = xllamacpp.Server(params)

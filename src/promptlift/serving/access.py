@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Callable
 from typing import Any
 
+from promptlift.serving.errors import send_error
 from promptlift.serving.headers import KEY, Headers
 from promptlift.serving.metrics import Metrics
 from promptlift.serving.settings import Settings
@@ -92,11 +92,8 @@ async def _answer(send: Any, status: int, code: str, message: str) -> None:
     kind = {401: "authentication_error", 403: "permission_error", 503: "server_error"}.get(
         status, "invalid_request_error"
     )
-    body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += {401: [(b"www-authenticate", b"Bearer")], 503: [(b"retry-after", b"1")]}.get(status, [])
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    headers = {401: [(b"www-authenticate", b"Bearer")], 503: [(b"retry-after", b"1")]}.get(status, [])
+    await send_error(send, status, kind, code, message, headers)
 
 
 def _value(headers: Headers, name: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +16,16 @@ from starlette.middleware.cors import CORSMiddleware
 
 from promptlift import __version__
 from promptlift.adapters import data_folder
+from promptlift.engines.server import usable_cores
 from promptlift.errors import PromptliftError
 from promptlift.serving import pages, rewrites
 from promptlift.serving.access import Access
 from promptlift.serving.described import describe
+from promptlift.serving.errors import error
 from promptlift.serving.lifting import Lifter
 from promptlift.serving.memory import Memory
 from promptlift.serving.metrics import Metrics
-from promptlift.serving.process import COMMAND, PAUSES, PrompterProcess
+from promptlift.serving.process import COMMAND, HANG_SECONDS, PAUSES, PrompterProcess
 from promptlift.serving.proxy import Proxy
 from promptlift.serving.rewrites import AsciiJson
 from promptlift.serving.settings import Settings
@@ -36,7 +37,6 @@ OWN = frozenset({"/", "/v1/rewrite", "/healthz", "/readyz", "/metrics", "/openap
 """Paths of promptlift's own, beside those under /page/ and /promptlift/."""
 OWN_BODY = 16 * 2**20
 """Bytes of a body that promptlift's own endpoints take."""
-_HANG_SECONDS = 30.0
 
 
 class Server:
@@ -44,7 +44,7 @@ class Server:
 
     def __init__(
         self, settings: Settings, command: Sequence[str] = COMMAND, pauses: Sequence[float] = PAUSES,
-        hang_seconds: float = _HANG_SECONDS,
+        hang_seconds: float = HANG_SECONDS,
     ) -> None:  # fmt: skip
         """Join the parts; nothing runs yet.
 
@@ -61,7 +61,7 @@ class Server:
         self.settings, self.metrics = settings, Metrics()
         load = {
             "prompter": settings.prompter, "base_gguf": settings.base_gguf, "slots": settings.slots,
-            "threads": settings.threads or max(1, _cores() - 1), "unproven": settings.unproven,
+            "threads": settings.threads or max(1, usable_cores() - 1), "unproven": settings.unproven,
         }  # fmt: skip
         self.prompter = PrompterProcess(load, hang_seconds, command, pauses)
         self.waiting = Waiting(self._rewrite, settings.slots, settings.queue, self.metrics.queue_seconds.observe)
@@ -125,39 +125,33 @@ class Server:
         app.include_router(pages.page(self.settings, self.lifter, votes, needs_key))
 
         @app.exception_handler(RequestValidationError)
-        async def invalid(request: Request, error: RequestValidationError) -> Response:
+        async def invalid(request: Request, found: RequestValidationError) -> Response:
             kind = request.headers.get("content-type", "")
             if request.method == "POST" and "json" not in kind.lower():
                 line = f"the body is {kind[:80] or 'of no type'}; send JSON, as content-type: application/json"
                 return _error(415, line, "invalid_request_error", None)
-            first = error.errors()[0]
+            first = found.errors()[0]
             where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
             return _error(400, f"{where}: {first['msg']}", "invalid_request_error", where)
 
         @app.exception_handler(HTTPException)
-        async def failed(request: Request, error: HTTPException) -> Response:
-            return _error(error.status_code, str(error.detail), "invalid_request_error", None, error.headers)
+        async def failed(request: Request, found: HTTPException) -> Response:
+            return _error(found.status_code, str(found.detail), "invalid_request_error", None, found.headers)
 
         @app.exception_handler(PromptliftError)
-        async def ours(request: Request, error: PromptliftError) -> Response:
-            return _error(400, str(error), "invalid_request_error", None)
+        async def ours(request: Request, found: PromptliftError) -> Response:
+            return _error(400, str(found), "invalid_request_error", None)
 
         @app.exception_handler(Exception)
-        async def unforeseen(request: Request, error: Exception) -> Response:
+        async def unforeseen(request: Request, found: Exception) -> Response:
             return _error(500, "promptlift failed; its log says where", "server_error", None)
 
         describe(app)
         return app
 
 
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _error(status: int, message: str, kind: str, param: str | None, headers: Any = None) -> Response:
-    content = {"error": {"message": message, "type": kind, "param": param, "code": None}}
-    return AsciiJson(content, status_code=status, headers=headers)
+    return AsciiJson(error(message, kind, param), status_code=status, headers=headers)
 
 
 def _limited(receive: Any, seconds: float) -> Any:

@@ -64,16 +64,14 @@ class Lifter:
             found = kept.rewrite
         else:
             try:
-                async with asyncio.timeout(seconds):
-                    found = await asyncio.shield(self._job(key, prompt, target, time.monotonic() + seconds).done)
-            except (TimeoutError, ExpiredError):
-                return self._raw(key, prompt, "deadline")
-            except OverloadedError:
-                return self._raw(key, prompt, "overloaded")
-            except (EngineError, InputError):
-                return self._raw(key, prompt, "prompter")
-        if kept is None or kept.sent_raw:
-            self.memory.sent(key, raw=False)
+                made = await _within(seconds, lambda ends: asyncio.shield(self._job(key, prompt, target, ends).done))
+            except InputError:
+                made = "prompter"
+            if isinstance(made, str):
+                self.memory.sent(key, raw=True)
+                return Lifted(prompt, made)
+            found = made
+        self.memory.sent(key, raw=False)
         return Lifted(found.rewrite, found.reason, found)
 
     def refused(self, prompt: str, target: str | None) -> None:
@@ -91,17 +89,15 @@ class Lifter:
         """
         if on_piece is None and strength in (None, self._strength):
             return await self.lift(prompt, target, seconds)
-        job = Job(prompt, target, strength or self._strength, time.monotonic() + seconds, on_piece)
-        try:
-            async with asyncio.timeout(seconds):
-                self.waiting.put(job)
-                found = await job.done
-        except (TimeoutError, ExpiredError):
-            return Lifted(prompt, "deadline")
-        except OverloadedError:
-            return Lifted(prompt, "overloaded")
-        except EngineError:
-            return Lifted(prompt, "prompter")
+
+        def begin(ends: float) -> asyncio.Future[Rewrite]:
+            job = Job(prompt, target, strength or self._strength, ends, on_piece)
+            self.waiting.put(job)
+            return job.done
+
+        found = await _within(seconds, begin)
+        if isinstance(found, str):
+            return Lifted(prompt, found)
         if strength in (None, self._strength):
             self.memory.keep(key_of(prompt, target, self._strength), found)
         return Lifted(found.rewrite, found.reason, found)
@@ -124,6 +120,15 @@ class Lifter:
         if not done.cancelled() and done.exception() is None:
             self.memory.keep(key, done.result())
 
-    def _raw(self, key: str, prompt: str, reason: str) -> Lifted:
-        self.memory.sent(key, raw=True)
-        return Lifted(prompt, reason)
+
+async def _within(seconds: float, begin: Callable[[float], asyncio.Future[Rewrite]]) -> Rewrite | str:
+    """What a job gives in so many seconds, or the reason why it gives nothing; `begin` is told when its time is up."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await begin(time.monotonic() + seconds)
+    except (TimeoutError, ExpiredError):
+        return "deadline"
+    except OverloadedError:
+        return "overloaded"
+    except EngineError:
+        return "prompter"

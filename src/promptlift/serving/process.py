@@ -24,6 +24,8 @@ log = logging.getLogger("promptlift.serve")
 COMMAND = (sys.executable, "-m", "promptlift.serving.worker")
 LINE_LIMIT = 256 * 2**20
 """Bytes of a line; a rewrite is never near it."""
+HANG_SECONDS = 30.0
+"""A job that takes longer is taken for a hang: five tries on a slow machine take less."""
 LOAD_SECONDS = 300.0
 """A first start prepares the engine-ready file, and may fetch the base."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -46,7 +48,7 @@ class PrompterProcess:
     """Rewrites in another process. For one event loop."""
 
     def __init__(
-        self, settings: Mapping[str, Any], hang_seconds: float = 10.0, command: Sequence[str] = COMMAND,
+        self, settings: Mapping[str, Any], hang_seconds: float = HANG_SECONDS, command: Sequence[str] = COMMAND,
         pauses: Sequence[float] = PAUSES,
     ) -> None:  # fmt: skip
         """Nothing is started yet.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +15,7 @@ from typing import Any
 
 from promptlift.serving import headers as head
 from promptlift.serving.bodies import Body, parse
+from promptlift.serving.errors import send_error
 from promptlift.serving.headers import Headers, Wishes
 from promptlift.serving.lifting import Lifted, Lifter
 from promptlift.serving.metrics import Metrics
@@ -181,11 +181,9 @@ class Proxy:
         began = time.perf_counter()
         try:
             places, reason = self._places(body, asked)
-            target = None if reason else self._target(body.model, asked)
-            if reason is None and target is False:
-                reason = "off"
-            if reason is not None or not isinstance(target, str | None):
-                work.reason = reason
+            target = target_for(self._settings, self._lifter.prompter.targets, body.model, asked.target)
+            if reason is not None or target is False:
+                work.reason = reason or "off"
                 return None, []
             ends = time.monotonic() + self._settings.deadline
             lifted = await asyncio.gather(
@@ -232,9 +230,6 @@ class Proxy:
             return [], "too-large"
         # of a conversation the first ones, so that what was sent before stays as it was
         return fit[:_TEXTS], None if fit else body.turns[places[-1]].reason
-
-    def _target(self, model: str, asked: Wishes) -> str | bool | None:
-        return target_for(self._settings, self._lifter.prompter.targets, model, asked.target)
 
     async def _hand_back(self, answer: Answer, send: Send, asked: Wishes, work: _Work) -> None:
         if not 200 <= answer.status <= 599:
@@ -343,13 +338,10 @@ async def _until_gone(receive: Receive, body_ended: asyncio.Event, work: _Work) 
 async def _error(send: Send, status: int, code: str, message: str, work: _Work) -> None:
     """An answer of our own, in OpenAI's form."""
     kind = "upstream_error" if code.startswith("upstream_") else "invalid_request_error"
-    body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
     work.status, work.problem = status, work.problem or code
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 413 or status == 408:
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    # after these the rest of the body is not read
+    headers = [(b"connection", b"close")] if status in (408, 413) else []
+    await send_error(send, status, kind, code, message, headers)
 
 
 def _segments(raw_path: bytes) -> list[bytes]:

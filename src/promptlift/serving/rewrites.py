@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from promptlift.errors import InputError
 from promptlift.guard import CHECKS
 from promptlift.records import Rewrite, Strength
+from promptlift.serving.errors import error
 from promptlift.serving.lifting import Lifted, Lifter
 from promptlift.serving.routing import target_for
 from promptlift.serving.settings import Settings
@@ -91,9 +92,8 @@ def router(settings: Settings, lifter: Lifter) -> APIRouter:
     async def rewrite(asked: RewriteRequest) -> Response:
         """Rewrite one or many prompts. What can't be rewritten comes back as it was, with the reason."""
         target = target_for(settings, lifter.prompter.targets, asked.model or "", asked.target)
-        off = isinstance(target, bool)
         prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-        job = _Asked(lifter, None if off else str(target) if target else None, asked.strength, off)
+        job = _Asked(lifter, target or None, asked.strength, target is False)
         if asked.stream:
             return StreamingResponse(
                 _events(job, prompts), media_type="text/event-stream", headers={"cache-control": "no-store"}
@@ -135,10 +135,8 @@ async def _events(job: _Asked, prompts: list[str]) -> AsyncIterator[bytes]:
             while (piece := await pieces.get()) is not None:
                 yield _event({"index": index, "piece": piece})
             yield _event({"index": index, "rewrite": await task})
-        except InputError as error:
-            yield _event(
-                {"error": {"message": str(error), "type": "invalid_request_error", "param": None, "code": None}}
-            )
+        except InputError as problem:
+            yield _event(error(str(problem), "invalid_request_error"))
             return
         finally:
             task.cancel()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from promptlift.adapters import slug
 from promptlift.errors import InputError
 from promptlift.serving.settings import Settings
 
 
-def target_for(settings: Settings, known: Sequence[str], model: str, wished: str | None) -> str | bool | None:
+def target_for(settings: Settings, known: Sequence[str], model: str, wished: str | None) -> str | Literal[False] | None:
     """The adapter's name; None for the prompter as it is; False where the model's prompts are to be left alone.
 
     By the request's header, then by the mapping: the exact name, else the first pattern that fits; then an adapter
