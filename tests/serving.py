@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import uvicorn
 
 from promptlift.serving.app import Server
 from promptlift.serving.connections import uvicorn_settings
+from promptlift.serving.run import KEEP_ALIVE_SECONDS, _listen, _loop_factory
 from promptlift.serving.settings import Settings
 
 ADVICE = "\n\nBe vivid."
@@ -112,53 +113,47 @@ class Running(NamedTuple):
 
 @contextmanager
 def running(
-    upstream: str, command: Sequence[str] = COMMAND, hang_seconds: float = 15.0, **settings: Any
+    upstream: str,
+    command: Sequence[str] = COMMAND,
+    hang_seconds: float = 15.0,
+    keep_alive: float = KEEP_ALIVE_SECONDS,
+    **settings: Any,
 ) -> Iterator[Running]:
-    """The whole server under uvicorn, in a thread with an event loop of its own."""
-    started, stop, found = threading.Event(), asyncio.Event(), []
-    failure: list[BaseException] = []
-    loops: list[asyncio.AbstractEventLoop] = []
+    """The whole server as `serving.run` runs it, but for the prompter's command, in a thread with a loop of its own."""
+    found: list[tuple[Running, uvicorn.Server]] = []
+    failed: list[BaseException] = []
+    ready = threading.Event()
 
     async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
         server = Server(Settings(upstream=upstream, port=0, **settings), command, (0.05,), hang_seconds)
-        await server.start()
-        http = uvicorn.Server(uvicorn.Config(server, port=0, **uvicorn_settings(75.0)))
-        http.capture_signals = _no_signals  # type: ignore[method-assign]
-        task = asyncio.create_task(http.serve())
-        while not http.started:
-            await asyncio.sleep(0.01)
-        port = http.servers[0].sockets[0].getsockname()[1]
-        found.append(Running(f"http://127.0.0.1:{port}", server))
-        started.set()
-        await stop.wait()
-        http.should_exit = True
-        await task
-        await server.close()
+        with closing(_listen("127.0.0.1", 0)) as listening:
+            await server.start()
+            http = uvicorn.Server(uvicorn.Config(server, timeout_graceful_shutdown=1, **uvicorn_settings(keep_alive)))
+            found.append((Running(f"http://127.0.0.1:{listening.getsockname()[1]}", server), http))
+            ready.set()
+            try:
+                await http.serve(sockets=[listening])
+            finally:
+                await server.close()
 
     def work() -> None:
         try:
-            asyncio.run(serve())
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(serve())
         except BaseException as error:
-            failure.append(error)
+            failed.append(error)
         finally:
-            started.set()
+            ready.set()
 
     thread = threading.Thread(target=work)
     thread.start()
-    started.wait()
+    ready.wait()
     try:
-        if failure:
-            raise failure[0]
-        yield found[0]
+        if found:
+            yield found[0][0]
     finally:
-        if loops and not failure:
-            loops[0].call_soon_threadsafe(stop.set)
+        if found:
+            found[0][1].should_exit = True
         thread.join()
-        if failure:
-            raise failure[0]
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    yield
+        if failed:
+            raise failed[0]

@@ -8,7 +8,6 @@ The strategies and checks of this file are run much longer by benchmarks/serve_f
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import gzip
@@ -30,7 +29,7 @@ from urllib.parse import quote
 
 import hypothesis
 import pytest
-import uvicorn
+import serving as server_of
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -39,10 +38,9 @@ from promptlift.errors import InputError
 from promptlift.records import Rewrite
 from promptlift.serving.app import Server
 from promptlift.serving.bodies import parse
-from promptlift.serving.connections import uvicorn_settings
 from promptlift.serving.headers import to_client, to_upstream
 from promptlift.serving.memory import Kept, Memory
-from promptlift.serving.run import KEEP_ALIVE_SECONDS, _listen, _loop_factory
+from promptlift.serving.run import KEEP_ALIVE_SECONDS
 from promptlift.serving.settings import PREFIX, Settings, load_settings
 
 PATIENCE = 30.0
@@ -191,44 +189,8 @@ def serving(
 ) -> Iterator[tuple[int, Server]]:
     """The server before any upstream, in a thread with an event loop of its own."""
     given = {"deadline": 60.0, "drain_seconds": 1.0, **given}
-    found: list[tuple[int, Server, uvicorn.Server]] = []
-    failed: list[BaseException] = []
-    ready = threading.Event()
-
-    async def serve() -> None:
-        server = Server(Settings(upstream=url, port=0, **given), command, (0.05,), hang_seconds)
-        with contextlib.closing(_listen("127.0.0.1", 0)) as listening:
-            await server.start()
-            config = uvicorn.Config(server, timeout_graceful_shutdown=1, **uvicorn_settings(keep_alive))
-            http = uvicorn.Server(config)
-            found.append((listening.getsockname()[1], server, http))
-            ready.set()
-            try:
-                await http.serve(sockets=[listening])
-            finally:
-                await server.close()
-
-    def work() -> None:
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(serve())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    ready.wait()
-    try:
-        if found:
-            yield found[0][:2]
-    finally:
-        if found:
-            found[0][2].should_exit = True
-        thread.join()
-        if failed:
-            raise failed[0]
+    with server_of.running(url, command, hang_seconds, keep_alive, **given) as found:
+        yield int(found.url.rpartition(":")[2]), found.server
 
 
 class Reply(NamedTuple):

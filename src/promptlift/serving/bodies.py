@@ -142,7 +142,7 @@ def _messages(items: list[Raw], part_type: str) -> list[Turn]:
     turns: list[tuple[int, Turn]] = []  # with the number of its message
     answer = -1
     for number, item in enumerate(items):
-        if bytes(item).lstrip()[:1] != b"{":
+        if _first(item) != b"{":
             continue
         message = _members(item)
         role, kind = _text(message.get("role", _NULL)), _text(message.get("type", _NULL))
@@ -178,11 +178,11 @@ def _address(data: bytes | Raw) -> int:
 
 
 def _text_parts(content: Raw, part_type: str) -> list[tuple[Raw, str]]:
-    if bytes(content).lstrip()[:1] != b"[":
+    if _first(content) != b"[":
         return []
     found = []
     for part in msgspec.json.decode(content, type=list[Raw]):
-        members = _members(part) if bytes(part).lstrip()[:1] == b"{" else {}
+        members = _members(part) if _first(part) == b"{" else {}
         raw = members.get("text", _NULL)
         text = _text(raw)
         if _text(members.get("type", _NULL)) == part_type and text is not None:
@@ -196,18 +196,23 @@ def _asks_for_json(format_: Raw | None) -> bool:
     return _text(_members(format_).get("type", Raw(b'"text"'))) != "text"
 
 
+def _first(data: Raw) -> bytes:
+    """What a value begins with, which tells its type; msgspec has left out the spaces before it."""
+    return bytes(memoryview(data)[:1])
+
+
 def _members(data: bytes | Raw) -> Members:
     return msgspec.json.decode(data, type=Members)
 
 
 def _list(members: Members, name: str) -> list[Raw]:
-    if not bytes(members.get(name, b"")).lstrip()[:1] == b"[":
+    if _first(members.get(name, _NULL)) != b"[":
         raise _Unfit("turn")
     return msgspec.json.decode(members[name], type=list[Raw])
 
 
 def _text(data: Raw) -> str | None:
     """The string that stands there; None if it is something else."""
-    if bytes(data).lstrip()[:1] != b'"':
+    if _first(data) != b'"':
         return None
     return msgspec.json.decode(data, type=str)
