@@ -17,7 +17,7 @@ from promptlift.records import Strength
 if TYPE_CHECKING:
     from promptlift.adapters import Adapter
 
-MAX_TOKENS: dict[Strength, int] = {"light": 80, "content": 100, "full": 400}
+MAX_TOKENS: dict[Strength, int] = {"restate": 100, "light": 80, "content": 100, "full": 400}
 MAX_CHARACTERS = 1_000_000
 """Above this a prompt is not even split: that would take longer than the person waits."""
 MAX_SHOWN = 6000
@@ -57,7 +57,7 @@ def rewrite_prompt(
         engine: runs the prompter.
         manifest: gives the threshold and the languages.
         prompt: any text.
-        strength: `light` or `full`.
+        strength: one that the prompter was trained for.
         sampling: of the first try; after a try that the guard stops, up to RETRIES more are
             sampled, with seeds that follow from `sampling.seed`.
         on_text: gets the first try's text as it is written; returning True stops it.

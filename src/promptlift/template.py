@@ -25,6 +25,7 @@ SEPARATOR = "\n\n"
 """What stands between the person's words and a light addition."""
 
 _OPENINGS: dict[Strength, str] = {
+    "restate": "\n\n### What is asked\n",
     "light": "\n\n### Advice\n",
     "content": "\n\n### Points\n",
     "full": "\n\n### Better prompt\n",
@@ -54,7 +55,7 @@ def defuse(prompt: str) -> str:
 def completion(pair: Pair, strength: Strength) -> str:
     """What the prompter should write after `question(pair.prompt)`.
 
-    For `light` and `content`, only the addition is written, so that side of the pair must
+    For all but `full`, only the addition is written, so that side of the pair must
     begin with the prompt.
 
     Raises:

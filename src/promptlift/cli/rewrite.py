@@ -22,6 +22,7 @@ BATCH_SLOTS = 8
 class StrengthOption(StrEnum):
     """How much is rewritten."""
 
+    restate = "restate"
     light = "light"
     content = "content"
     full = "full"

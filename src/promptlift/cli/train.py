@@ -16,6 +16,7 @@ from promptlift.cli import console
 class StrengthsOption(StrEnum):
     """Which sides of the pairs are learnt."""
 
+    restate = "restate"
     light = "light"
     content = "content"
     full = "full"

@@ -26,9 +26,22 @@ REQUESTS = frozenset(
     detail itemise itemize enumerate categorise categorize map throw come roast tease interpret infer verify
     validate double-check hint sketch situate ground anchor acknowledge honour honor celebrate criticise
     criticize critique deliver devise dig factor feature frame generalise hook immerse incorporate integrate
-    narrow"""
+    narrow reword settle pull interview speed draw decline listen compute"""
     .split()
 )  # fmt: skip
+
+POINTING = frozenset(
+    """message text code sentence query list email mail given paragraph question passage script snippet word phrase
+    answer way kind person since whether neither against either despite instead already both""".split()
+)
+"""What a restatement may bring of its own: it points at a part of the prompt, or joins what the prompt says."""
+
+DEMANDS = frozenset(
+    """detail detailed briefly brief concise concisely clear clearly simple simply short shortly example examples step
+    steps structure structured thorough thoroughly comprehensive comprehensively complete format formatted bullet
+    bullets professional creative engaging specific accurate accurately""".split()
+)
+"""Demands on the answer: in a restatement only where the prompt makes them."""
 
 # Those of them that an answer to "how do I ..." is as likely to begin with: no sign of asking there.
 HANDWORK = frozenset(

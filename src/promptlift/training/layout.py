@@ -100,8 +100,9 @@ def hash_pairs(pairs: Sequence[Pair]) -> str:
     digest = hashlib.sha256()
     for pair in pairs:
         texts = [pair.prompt, pair.optimized, pair.light]
-        # content came later: without it, the hash is what it always was
-        digest.update(json.dumps(texts + ([pair.optimized_content] if pair.optimized_content else [])).encode())
+        # these came later: without them, the hash is what it always was
+        later = [side for side in (pair.optimized_content, pair.optimized_restate) if side]
+        digest.update(json.dumps(texts + later).encode())
     return digest.hexdigest()
 
 
