@@ -117,9 +117,9 @@ class Prompter:
             prompt: any text that a person may type.
             target: the LLM that will answer, for the adapter of that name; None: the prompter as it is. An
                 adapter that was found to be worse than none is not used (see `adapter`).
-            strength: `restate` keeps the words and says again at the end what is asked, `light` adds how to
-                answer, `content` what a great answer covers, `full` writes a new prompt; None: what the prompter
-                was trained for first.
+            strength: `guide` keeps the words, adds what a good answer of the kind has and says again what is
+                asked, `light` adds how to answer, `content` what a great answer covers, `full` writes a new
+                prompt; None: what the prompter was trained for first.
             temperature: 0 is greedy. The same prompt, target, strength, temperature and
                 seed give the same rewrite.
             seed: of the sampling.

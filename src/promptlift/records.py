@@ -17,18 +17,18 @@ from typing import Any, Literal
 
 from promptlift.errors import InputError, RecordError
 
-Strength = Literal["restate", "light", "content", "full"]
-"""How much is changed: `restate` says again, plainly and last, what is asked; `light` adds how to answer;
-`content` adds what a great answer covers; `full` writes anew."""
+Strength = Literal["guide", "light", "content", "full"]
+"""How much is changed: `guide` adds what a good answer of its kind has, and says again what is asked;
+`light` adds how to answer; `content` adds what a great answer covers; `full` writes anew."""
 
 
 @dataclass(frozen=True)
 class Pair:
     """A raw prompt and its optimized prompt, in up to four strengths.
 
-    `optimized` is a whole new prompt. `optimized_restate`, `optimized_light` and `optimized_content` keep
-    the person's words and add to them: what is asked, said again; how to answer; or what a great answer
-    covers. All equal to `prompt` means: leave it alone (an identity pair).
+    `optimized` is a whole new prompt. `optimized_guide`, `optimized_light` and `optimized_content` keep
+    the person's words and add to them: what a good answer of the kind has, and what is asked, said again last; how to
+    answer; or what a great answer covers. All equal to `prompt` means: leave it alone (an identity pair).
     """
 
     id: str
@@ -38,7 +38,7 @@ class Pair:
     source: str = ""
     optimized_light: str | None = None
     optimized_content: str | None = None
-    optimized_restate: str | None = None
+    optimized_guide: str | None = None
     target: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ class Pair:
     def side(self, strength: Strength) -> str:
         """The optimized prompt of one strength; `optimized` where the pair has no such side."""
         given = {
-            "restate": self.optimized_restate, "light": self.optimized_light, "content": self.optimized_content,
+            "guide": self.optimized_guide, "light": self.optimized_light, "content": self.optimized_content,
         }.get(strength)  # fmt: skip
         return self.optimized if given is None else given
 

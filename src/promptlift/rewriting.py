@@ -17,7 +17,7 @@ from promptlift.records import Strength
 if TYPE_CHECKING:
     from promptlift.adapters import Adapter
 
-MAX_TOKENS: dict[Strength, int] = {"restate": 100, "light": 80, "content": 100, "full": 400}
+MAX_TOKENS: dict[Strength, int] = {"guide": 160, "light": 80, "content": 100, "full": 400}
 MAX_CHARACTERS = 1_000_000
 """Above this a prompt is not even split: that would take longer than the person waits."""
 MAX_SHOWN = 6000
@@ -123,6 +123,10 @@ def judge(prompt: str, parts: spans.Split, written: Written, strength: Strength)
     else:
         rewrite = template.assemble(prompt, written.text, strength)
     reason = guard.check(prompt, rewrite, strength=strength, finished=written.finished)
+    if reason and strength == "guide" and template.QUALITIES in written.text:
+        # what is asked may stand without the qualities of a good answer, which are harder to write
+        asked = Written(written.text.partition(template.QUALITIES)[0], True, written.tokens)
+        return judge(prompt, parts, asked, strength)
     return Outcome(None, reason) if reason else Outcome(rewrite, None)
 
 

@@ -25,11 +25,15 @@ SEPARATOR = "\n\n"
 """What stands between the person's words and a light addition."""
 
 _OPENINGS: dict[Strength, str] = {
-    "restate": "\n\n### What is asked\n",
+    "guide": "\n\n### What is asked\n",
     "light": "\n\n### Advice\n",
     "content": "\n\n### Points\n",
     "full": "\n\n### Better prompt\n",
 }
+QUALITIES = "\n\n### A good answer\n"
+"""What stands between the two parts of a guide as they are written: first what is asked, said again, then what a
+good answer of that kind has. In the rewrite the qualities come first: what an LLM reads last should be the task."""
+
 # Strings that tokenizers turn into control tokens: the person's text must not hold any.
 _CONTROL = re.compile(r"<(?=\|)|(?<=\|)>|<(?=/?s>|(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>)")
 
@@ -68,11 +72,18 @@ def completion(pair: Pair, strength: Strength) -> str:
     side = pair.side(strength)
     if not side.startswith(pair.prompt) or side == pair.prompt:
         raise ValueError(f"pair {pair.id}: optimized_{strength} must begin with the prompt and add to it")
-    return YES + opening(strength) + side[len(pair.prompt) :].strip()
+    added = side[len(pair.prompt) :].strip()
+    if strength == "guide":
+        qualities, _, asked = added.rpartition(SEPARATOR)
+        added = asked + (QUALITIES + qualities if qualities else "")
+    return YES + opening(strength) + added
 
 
 def assemble(prompt: str, written: str, strength: Strength) -> str:
     """The rewrite, from the prompt and what the prompter wrote."""
     if strength == "full":
         return written.strip()
+    if strength == "guide":
+        asked, _, qualities = (part.strip() for part in written.partition(QUALITIES))
+        written = qualities + SEPARATOR + asked if qualities else asked
     return prompt.rstrip() + SEPARATOR + written.strip()

@@ -50,6 +50,7 @@ def generate(
     roughen: Annotated[
         bool, typer.Option("--roughen", help="First type the seeds again as hasty people would.")
     ] = False,
+    guide: Annotated[bool, typer.Option(help="Also make the guide, which the default prompter learns.")] = True,
     light: Annotated[bool, typer.Option(help="Also make the light side.")] = True,
     critique: Annotated[bool, typer.Option(help="Let the LLM criticise its rewrites, and repair them once.")] = True,
     most: Most = 80,
@@ -85,7 +86,7 @@ def generate(
     from promptlift.data.prompts import TOPICS
 
     chosen = TOPICS if topics is None else tuple(t.strip() for t in topics.split(",") if t.strip())
-    settings = GenerateSettings(n, chosen, roughen, light, critique, most, temperature, seed, concurrency)
+    settings = GenerateSettings(n, chosen, roughen, guide, light, critique, most, temperature, seed, concurrency)
     starts = [] if seeds is None else [
         Seed(row[seed_field], str(row.get("topic") or "")) for row in read_rows(seeds, seed_field)
     ]  # fmt: skip

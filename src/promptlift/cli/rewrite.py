@@ -22,7 +22,7 @@ BATCH_SLOTS = 8
 class StrengthOption(StrEnum):
     """How much is rewritten."""
 
-    restate = "restate"
+    guide = "guide"
     light = "light"
     content = "content"
     full = "full"
@@ -62,7 +62,7 @@ def rewrite(
     strength: Annotated[
         StrengthOption | None,
         typer.Option(
-            help="light adds how to answer, content adds what a great answer covers, full writes a new prompt.",
+            help="guide adds what a good answer has and says again what is asked, light how to answer, content adds what a great answer covers, full writes a new prompt.",
             show_default="what the prompter was trained for first",
         ),
     ] = None,

@@ -16,7 +16,7 @@ from promptlift.cli import console
 class StrengthsOption(StrEnum):
     """Which sides of the pairs are learnt."""
 
-    restate = "restate"
+    guide = "guide"
     light = "light"
     content = "content"
     full = "full"

@@ -4,7 +4,7 @@
     half         one side changes the prompt, the other leaves it alone
     literal      a number, quote, code, address or variable of the prompt is missing
     tags         the `<passage-n/>` tags of a side are not the prompt's
-    append       the content or restate side does not begin with the prompt, or the light one in a set where it should
+    append       the content or guide side does not begin with the prompt, or the light one in a set where it should
     length       too many words added, or few left
     answer       a side answers, refuses or states instead of asking
     meta         it talks about prompts and rewriting
@@ -58,11 +58,11 @@ def faults(line: int, pair: Pair, appends: bool, most_added: int) -> list[Findin
         sides.append(("optimized_light", pair.optimized_light))
     if pair.optimized_content is not None:
         sides.append(("optimized_content", pair.optimized_content))
-    if pair.optimized_restate is not None:
-        sides.append(("optimized_restate", pair.optimized_restate))
+    if pair.optimized_guide is not None:
+        sides.append(("optimized_guide", pair.optimized_guide))
     meant: dict[Side, Strength] = {
         "optimized_light": "light" if appends else "full", "optimized_content": "content",
-        "optimized_restate": "restate",
+        "optimized_guide": "guide",
     }  # fmt: skip
     for side, text in sides:
         if text == pair.prompt:

@@ -18,7 +18,7 @@ from promptlift.records import Pair, read_jsonl, read_text
 PROMPT_FIELDS = ("prompt", "instruction", "raw_prompt", "question", "query", "text", "input")
 """Where the prompt of an evaluation file may stand, most likely first."""
 
-Side = Literal["", "optimized", "optimized_light", "optimized_content", "optimized_restate"]
+Side = Literal["", "optimized", "optimized_light", "optimized_content", "optimized_guide"]
 Level = Literal["error", "note"]
 
 

@@ -19,11 +19,14 @@ from promptlift.data.generate import Generated, Progress, Seed, StageCounter, fa
 from promptlift.errors import TargetError
 from promptlift.records import Pair, Strength
 from promptlift.rewriting import prepare
-from promptlift.template import assemble
+from promptlift.template import QUALITIES, assemble
 
-TEMPLATES: dict[Strength, str] = {"light": "suggest", "content": "cover", "full": "optimize"}
-LIGHT_WORDS = 30
-"""Words that advice on form may have: what is longer answers, or names content."""
+TEMPLATES: dict[Strength, tuple[str, ...]] = {
+    "guide": ("restate", "qualities"), "light": ("suggest",), "content": ("cover",), "full": ("optimize",),
+}  # fmt: skip
+"""What is asked for each side: the parts of a guide are asked for one by one, weak LLMs mix them up otherwise."""
+MOST_WORDS: dict[Strength, int] = {"light": 30, "guide": 70}
+"""Words that advice on form may have (what is longer answers, or names content), and a guide."""
 FIRST = 8
 """Seeds that are asked about first: if the target fails at each, the others are not tried."""
 _WORD = re.compile(r"\w+")
@@ -112,6 +115,7 @@ def _pair(target: CachedClient, name: str, settings: TargetPairSettings, seed: S
         source=f"written by {name}",
         optimized_light=sides.get("light"),
         optimized_content=sides.get("content"),
+        optimized_guide=sides.get("guide"),
         target=name,
     )
 
@@ -121,16 +125,20 @@ def _side(
 ) -> tuple[str, str | None]:
     """One side, and why the last of the samples was not good enough, if none was."""
     rng = random.Random(f"{settings.seed}/{strength}/{prompt}")
-    asked = prompts.fill(TEMPLATES[strength], prompt=prompt, most=settings.most)
+    asked = [prompts.fill(name, prompt=prompt, most=settings.most) for name in TEMPLATES[strength]]
     rewrite, reason = "", "empty: nothing was written"
     for attempt in range(settings.tries):
         temperature = settings.temperature if attempt == 0 else max(settings.temperature, 0.7)
-        answer = target.ask(Question(asked, settings.max_tokens, temperature, seed=rng.randrange(2**31)))
-        written = prompts.bare(answer.text)
-        if not written:
+        answers = [
+            target.ask(Question(text, settings.max_tokens, temperature, seed=rng.randrange(2**31))) for text in asked
+        ]
+        parts = [prompts.bare(answer.text) for answer in answers]
+        if not all(parts):
             continue
+        written = QUALITIES.join(parts)
         rewrite = assemble(prompt, written, strength)
-        found = "cut: at the token limit" if answer.cut else _fault(settings, prompt, written, rewrite, strength)
+        cut = any(answer.cut for answer in answers)
+        found = "cut: at the token limit" if cut else _fault(settings, prompt, written, rewrite, strength)
         if found is None:
             return rewrite, None
         reason = found
@@ -138,11 +146,11 @@ def _side(
 
 
 def _fault(settings: TargetPairSettings, prompt: str, written: str, rewrite: str, strength: Strength) -> str | None:
-    most = LIGHT_WORDS if strength == "light" else settings.most
+    most = MOST_WORDS.get(strength, settings.most)
     if reason := fault(prompt, rewrite, strength, most):
         return reason
     said, had = _WORD.findall(written.lower()), set(_WORD.findall(prompt.lower()))
-    if strength != "full" and sum(word in had for word in said) > settings.parrot * len(said):
+    if strength in ("light", "content") and sum(word in had for word in said) > settings.parrot * len(said):
         return "parrot: says the prompt again"
     return None
 

@@ -80,17 +80,17 @@ def invented(view: View) -> str | None:
         or _new_quote(view)
         or _new_name(view)
         or _new_fact(view)
-        or (_unsaid(view) if view.strength == "restate" else None)
+        or (_unsaid(view) if view.strength == "guide" else None)
     )
 
 
 def _unsaid(view: View) -> str | None:
     """A restatement says what the prompt says: one fresh word may join or point, two tell something new."""
-    if not is_english(view.added):
+    if not is_english(view.asked):
         return None
     pieces = letters(view.prompt)
     fresh = {
-        part for part in content_stems(view.added)
+        part for part in content_stems(view.asked)
         if part not in view.prompt_stems and part not in _ASKING_STEMS and not (len(part) >= 4 and part[:4] in pieces)
     }  # fmt: skip
     if len(fresh) > _FRESH or not fresh.isdisjoint(_DEMAND_STEMS):

@@ -9,7 +9,7 @@ from collections import Counter
 from promptlift.guard.view import View, sentences, snippet, words
 from promptlift.guard.vocabulary import STOP
 
-_LIGHT_WORDS = (4, 60)
+_LIGHT_WORDS, _GUIDE_WORDS = (4, 60), (4, 90)
 _SHRINK, _SHRINK_FROM, _GROW = 0.6, 8, 150
 _RUN = re.compile(r"([^\s\d.\-=_*#~])\1{5,}|([.\-=_*#~])\2{11,}")
 _STUTTER = re.compile(r"\b(\w{1,40})(?:[\s,.]{1,3}\1\b){2,}", re.IGNORECASE)
@@ -39,10 +39,10 @@ _END = re.compile(r"[.!?…。！？:\"'”’»)\]}>*`]$|[^\w\s,;(\[{–-]$")
 
 
 def length(view: View) -> str | None:
-    """An addition has 4 to 60 words; a full rewrite neither shrinks nor swells much."""
+    """An addition has 4 to 60 words, a guide up to 90; a full rewrite neither shrinks nor swells much."""
     count = _count(view.added)
     if view.appends:
-        low, high = _LIGHT_WORDS
+        low, high = _GUIDE_WORDS if view.strength == "guide" else _LIGHT_WORDS
         if view.keeps_prompt and not low <= count <= high:
             return f"adds {count} words, {low} to {high} are allowed"
         return None

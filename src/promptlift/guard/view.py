@@ -42,6 +42,11 @@ class View:
         return self.rewrite.strip()
 
     @functools.cached_property
+    def asked(self) -> str:
+        """The last paragraph of what was written: in a guide, what is asked, said again."""
+        return self.added.rpartition("\n\n")[2]
+
+    @functools.cached_property
     def own(self) -> str:
         """`added` without the literals that the prompt holds too: what is the prompter's own voice."""
         text = self.added

@@ -139,6 +139,8 @@ def answered(view: View) -> str | None:
         return "brings code"
     if not is_english(view.added):
         return None  # what follows knows English verbs only
+    if view.strength == "guide":
+        text = text.rpartition("\n\n")[2]  # what stands before it states, and is meant to
     parts = sentences(text)
     items = [item for item in _BULLET.findall(text) if item.strip()]
     lead = re.split(r"(?m)^[ \t]{0,8}(?:[-*•+]|\d{1,2}[.)]|[a-h]\))[ \t]", text, maxsplit=1)[0]

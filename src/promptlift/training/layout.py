@@ -101,7 +101,7 @@ def hash_pairs(pairs: Sequence[Pair]) -> str:
     for pair in pairs:
         texts = [pair.prompt, pair.optimized, pair.light]
         # these came later: without them, the hash is what it always was
-        later = [side for side in (pair.optimized_content, pair.optimized_restate) if side]
+        later = [side for side in (pair.optimized_content, pair.optimized_guide) if side]
         digest.update(json.dumps(texts + later).encode())
     return digest.hexdigest()
 
