@@ -62,7 +62,8 @@ def rewrite(
     strength: Annotated[
         StrengthOption | None,
         typer.Option(
-            help="guide adds what a good answer has and says again what is asked, light how to answer, content adds what a great answer covers, full writes a new prompt.",
+            help="guide adds what a good answer has and says again what is asked, light adds how to answer, content "
+            "what a great answer covers, full writes a new prompt.",
             show_default="what the prompter was trained for first",
         ),
     ] = None,
