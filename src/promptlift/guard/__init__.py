@@ -8,6 +8,7 @@
     length      it grows or shrinks beyond its bounds
     degenerate  it loops, is cut off, or is not sound text
     invented    it brings a number, address, quote or name that the person did not give
+    restated    (guide) what is asked is not said again: something is new, or too much is missing
     conflict    it asks for what the prompt rules out
     drift       it has little to do with the prompt
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from promptlift.guard.content import drift, language, literal
 from promptlift.guard.invention import invented
 from promptlift.guard.limits import conflict
+from promptlift.guard.restating import restated
 from promptlift.guard.rewriter import meta, obeyed
 from promptlift.guard.shape import degenerate, length
 from promptlift.guard.view import Check, View
@@ -37,6 +39,7 @@ CHECKS: dict[str, Check] = {
     "length": length,
     "degenerate": degenerate,
     "invented": invented,
+    "restated": restated,
     "conflict": conflict,
     "drift": drift,
 }

@@ -192,14 +192,14 @@ def _number(raw: str) -> int:
     return int(NUMBER_WORDS.get(raw.lower(), raw)) if raw.isdigit() or raw.lower() in NUMBER_WORDS else 1
 
 
-def _limits(text: str) -> list[tuple[str, int]]:
+def limits(text: str) -> list[tuple[str, int]]:
     """(the words that set it, about how many words it leaves) of each limit on the answer."""
     sized = [(match[0], _size(match)) for match in _LIMIT.finditer(text)]
     return [(match[0], 1) for match in _TIGHT.finditer(text)] + [(cue, size) for cue, size in sized if size is not None]
 
 
 def _tightest(text: str) -> tuple[str, int] | None:
-    return min(_limits(text), key=lambda pair: pair[1], default=None)
+    return min(limits(text), key=lambda pair: pair[1], default=None)
 
 
 def _size(match: re.Match[str]) -> int | None:
@@ -220,7 +220,7 @@ def _lengthens(view: View, prompt: str) -> str | None:
     """ "Keep it short" against "in detail", "under 50 words" against "three paragraphs"."""
     if _BRIEF.search(prompt) and _asked(_MORE["detail"], view.own):
         return "asks for detail where the prompt asks for brevity"
-    most = max((size for _, size in _limits(prompt)), default=None)
+    most = max((size for _, size in limits(prompt)), default=None)
     for match in _LIMIT.finditer(view.own):
         size = _size(match)
         if most and size and size > max(20, 1.5 * most) and not _negated(view.own, match):

@@ -1,0 +1,56 @@
+"""Check `restated`: a guide says again what is asked, no more and no less."""
+
+from __future__ import annotations
+
+import re
+
+from promptlift.guard.content import content_stems, letters
+from promptlift.guard.limits import limits
+from promptlift.guard.view import View, snippet, stem, words
+from promptlift.guard.vocabulary import DEMANDS, NUMBER_WORDS, POINTING, REQUESTS
+from promptlift.language import is_english
+
+_ASKING_STEMS = frozenset(stem(word) for word in (REQUESTS | POINTING) - DEMANDS)
+_DEMAND_STEMS = frozenset(stem(word) for word in DEMANDS)
+_FRESH = 1  # words of its own that it may bring; of 1,113 that were written with care, 97% bring no more
+_SAID_AGAIN = ((24, 0.2), (20, 0.25), (16, 0.33), (12, 0.36), (8, 0.45), (4, 0.6), (0, 0.5))
+"""(content words of the prompt, the least share of them to be said again): 95% of the same keep to it."""
+_TAG = re.compile(r"<passage-\d+/>")
+_TO_REWRITER = re.compile(
+    r"\b(?:ignore|disregard|forget|don['’]?t)\b[^.,;\n]{0,60}\b(?:instructions?|rules|prompts?|wording)\b", re.I
+)
+
+
+def restated(view: View) -> str | None:
+    """What is asked is not said again: something is new, or too much of it is missing."""
+    if view.strength != "guide" or not is_english(view.asked):
+        return None
+    return _new(view) or _missing(view)
+
+
+def _new(view: View) -> str | None:
+    """One fresh word may join or point, two tell something new; a demand on the answer is always new."""
+    pieces = letters(view.prompt)
+    fresh = {
+        part for part in content_stems(view.asked)
+        if part not in view.prompt_stems and part not in _ASKING_STEMS and not (len(part) >= 4 and part[:4] in pieces)
+    }  # fmt: skip
+    if len(fresh) > _FRESH or not fresh.isdisjoint(_DEMAND_STEMS):
+        return f"says {', '.join(sorted(fresh)[:5])}, which the prompt does not"
+    return None
+
+
+def _missing(view: View) -> str | None:
+    """What is said last counts for most, so what it leaves out would be read as dropped."""
+    instruction = _TO_REWRITER.sub(" ", _TAG.sub(" ", view.instruction))
+    wanted = {part for part in content_stems(instruction) if part not in _ASKING_STEMS}
+    here, pieces = {stem(word) for word in words(view.asked)}, letters(view.asked)
+    lost = [part for part in wanted if part not in here and (len(part) < 4 or part[:4] not in pieces)]
+    kept = 1 - len(lost) / max(1, len(wanted))
+    if kept < next(share for size, share in _SAID_AGAIN if len(wanted) >= size):
+        return f"says again {kept:.0%} of the prompt's content words; lost: {', '.join(sorted(lost)[:5])}"
+    said = set(re.findall(r"\d+", view.asked)) | {NUMBER_WORDS.get(word, "") for word in words(view.asked)}
+    for cue, _ in limits(instruction):
+        if any(number not in said for number in re.findall(r"\d+", cue)):
+            return f"leaves out {snippet(cue)!r}"
+    return None

@@ -1,0 +1,98 @@
+"""The guide: what a good answer of the kind has, then what is asked, said again from the prompt's own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptlift import guard, template
+from promptlift.engines.base import Written
+from promptlift.records import Pair, read_pairs
+from promptlift.rewriting import judge, prepare
+
+PAIRS = Path(__file__).parents[1] / "data" / "pairs" / "pairs.jsonl"
+PROMPT = "write me a mail to my landlord about the broken heating, max 100 words"
+QUALITIES = "A good complaint mail names the fault, since when it lasts and what should happen by when."
+ASKED = "Write a mail to my landlord about the broken heating, max 100 words."
+
+LINE = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1).map(str.strip).filter(bool)
+
+
+def written(asked: str, qualities: str | None, finished: bool = True) -> Written:
+    return Written(asked + (template.QUALITIES + qualities if qualities else ""), finished, 9)
+
+
+@pytest.mark.parametrize("qualities", [QUALITIES, None])
+def test_the_task_is_written_first_and_read_last(qualities: str | None) -> None:
+    side = "\n\n".join(part for part in (PROMPT, qualities, ASKED) if part)
+    pair = Pair("1", PROMPT, "Write it.", optimized_guide=side)
+    completion = template.completion(pair, "guide")
+    opening = template.YES + template.opening("guide")
+    assert completion.startswith(opening + ASKED)
+    assert template.assemble(PROMPT, completion.removeprefix(opening), "guide") == side
+
+
+@given(prompt=LINE, qualities=st.none() | LINE, asked=LINE)
+def test_every_guide_survives_training_and_serving(prompt: str, qualities: str | None, asked: str) -> None:
+    side = "\n\n".join(part for part in (prompt, qualities, asked) if part)
+    if template.QUALITIES.strip() in side:
+        return
+    pair = Pair("1", prompt, "x", optimized_guide=side)
+    completion = template.completion(pair, "guide").removeprefix(template.YES + template.opening("guide"))
+    assert template.assemble(prompt, completion, "guide") == side
+
+
+def test_a_guide_that_passes_stands_whole() -> None:
+    parts, refusal = prepare(PROMPT, ["en"])
+    found = judge(PROMPT, parts, written(ASKED, QUALITIES), "guide")
+    assert refusal is None and found.reason is None
+    assert found.text == f"{PROMPT}\n\n{QUALITIES}\n\n{ASKED}"
+
+
+@pytest.mark.parametrize(
+    ("qualities", "finished"),
+    [
+        ("A good mail has a clear subject line and", False),
+        ("A good mail has 3 paragraphs, 250 words and a table.", True),
+        ("I'm sorry, but I can't help with that.", True),
+    ],
+)
+def test_what_is_asked_stands_alone_where_the_qualities_fail(qualities: str, finished: bool) -> None:
+    parts, _ = prepare(PROMPT, ["en"])
+    found = judge(PROMPT, parts, written(ASKED, qualities, finished), "guide")
+    assert found.text == f"{PROMPT}\n\n{ASKED}" and found.reason is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ("Write a detailed mail to my landlord about the broken heating, max 100 words.", "guard:restated"),
+        ("Write a mail to my landlord demanding compensation for the freezing flat.", "guard:restated"),
+        ("Write a mail to my landlord about the broken heating.", "guard:restated"),
+        ("Write a mail, max 100 words.", "guard:restated"),
+        ("Write a mail to my landlord about the broken heating, max 200 words.", "guard:invented"),
+        ("Dear landlord, the heating is broken.", "guard:answered"),
+        ("Write a mail to my landlord about the broken", "guard:degenerate"),
+    ],
+)
+def test_a_restatement_that_says_something_else_is_stopped(asked: str, reason: str) -> None:
+    parts, _ = prepare(PROMPT, ["en"])
+    assert judge(PROMPT, parts, written(asked, QUALITIES), "guide") == (None, reason)
+
+
+@given(st.text())
+def test_no_text_breaks_the_checks_of_a_guide(text: str) -> None:
+    parts, _ = prepare(PROMPT, ["en"])
+    found = judge(PROMPT, parts, Written(text, True, 1), "guide")
+    assert (found.text is None) != (found.reason is None)
+    assert found.text is None or found.text.startswith(PROMPT)
+
+
+def test_the_guides_of_the_pairs_pass_but_for_a_few() -> None:
+    """False alarms on text that was written with care: the guard may cost 9% of guides, not more."""
+    changed = [pair for pair in read_pairs(PAIRS) if not pair.is_identity]
+    stopped = [p.id for p in changed if guard.check(p.prompt, p.side("guide"), strength="guide") is not None]
+    assert len(changed) > 1000 and len(stopped) <= 0.09 * len(changed)
