@@ -31,6 +31,10 @@ def replies(text: str) -> str:
         return f"{raw}\n{RICH}"
     if "one sentence of 5 to 20" in text:
         return "Give the steps in order, the most important first."
+    if "Say again in one sentence" in text:
+        return f"Explain {raw}."
+    if "What does a good answer" in text:
+        return "A good repair guide gives the steps in order and says how to check the result."
     return "OK"
 
 
@@ -67,7 +71,7 @@ def test_seeds_become_a_file_of_pairs_that_train_can_read(llm: ScriptedEndpoint,
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["pairs"], told["identity"], told["whole"]) == (13, 1, True)
-    assert told["spent"]["calls"] == len(llm.asked) == 12 * 4 + 1
+    assert told["spent"]["calls"] == len(llm.asked) == 12 * 6 + 1
     assert told["spent"]["read"] == 100 * len(llm.asked)
     from promptlift.records import read_pairs
 

@@ -72,6 +72,20 @@ def test_what_passes_the_guard_becomes_a_pair_of_the_target() -> None:
     assert pair.id.endswith("-tiny:1")
 
 
+def test_the_two_parts_of_a_guide_are_asked_for_one_by_one() -> None:
+    how = TargetPairSettings(strengths=("guide",), concurrency=1, tries=1)
+    quality = "A good gardening answer gives the steps in order and says how to check them."
+    asking = "Explain how to keep tomato plants from getting blight."
+
+    def reply(text: str) -> str:
+        return asking if text.startswith("A person will send you the prompt below. Say again") else quality
+
+    (pair,) = made(reply, how=how).pairs
+    assert pair.optimized_guide == pair.optimized == f"{RAW}\n\n{quality}\n\n{asking}"
+    assert pair.optimized_light is None
+    assert made(lambda text: quality, how=how).reasons() == {"answered": 1}  # nothing is asked in it
+
+
 def test_all_sides_that_the_prompter_knows_are_asked_for() -> None:
     def reply(text: str) -> str:
         assert text.endswith(RAW)
