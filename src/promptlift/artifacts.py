@@ -55,6 +55,20 @@ class BaseModelInfo(BaseModel):
         return "embedded" if self.kind == "embedded" else self.name
 
 
+class GuideLimits(BaseModel):
+    """What a guide of this prompter may hold, as far as measurements have shown it to do no harm."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    qualities: bool = Field(default=True, description="what a good answer of the kind has, before what is asked")
+    said_again: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="least share of the prompt's content words in it"
+    )
+    own_words: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="least share of its words that are the prompt's, in order"
+    )
+
+
 class Manifest(BaseModel):
     """manifest.json of a prompter folder."""
 
@@ -71,6 +85,7 @@ class Manifest(BaseModel):
         default_factory=list,
         description="patterns of the advice that measurements have not shown to harm; empty: all advice is given",
     )
+    guide: GuideLimits = GuideLimits()
     training: dict[str, Any] = {}
     data_sha256: str | None = None
     metrics: dict[str, Any] = {}
@@ -88,7 +103,10 @@ class PrompterFolder:
     @property
     def version(self) -> str:
         """Name and the first digits of the LoRA's hash: changes when the prompter, or what it may say, does."""
-        limits = hashlib.sha256(json.dumps([self.manifest.threshold, self.manifest.proven]).encode()).hexdigest()
+        said: list[Any] = [self.manifest.threshold, self.manifest.proven]
+        if self.manifest.guide != GuideLimits():
+            said.append(self.manifest.guide.model_dump())
+        limits = hashlib.sha256(json.dumps(said).encode()).hexdigest()
         return f"{self.manifest.name}@{self.manifest.files[ADAPTER][:12]}-{limits[:4]}"
 
     @property

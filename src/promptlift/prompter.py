@@ -74,7 +74,9 @@ class Prompter:
             raise InputError(f"slots is {slots}; it must be 1 or more")
         folder = artifacts.load(path_or_name)
         if unproven:
-            folder = replace(folder, manifest=folder.manifest.model_copy(update={"proven": []}))
+            folder = replace(
+                folder, manifest=folder.manifest.model_copy(update={"proven": [], "guide": artifacts.GuideLimits()})
+            )
         if engine == "torch":
             from promptlift.engines.torch import TorchEngine
 

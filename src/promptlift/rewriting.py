@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from promptlift import guard, language, spans, template
-from promptlift.artifacts import Manifest
+from promptlift.artifacts import GuideLimits, Manifest
 from promptlift.engines.base import ContextOverflowError, Engine, Sampling, Written
 from promptlift.errors import EngineError
+from promptlift.guard.restating import nearness
 from promptlift.records import Strength
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def rewrite_prompt(
     question = template.question(clean(parts.shown))
     prefix = question + template.YES + template.opening(strength)
     proven = adapter.manifest.proven if adapter else manifest.proven
+    until = template.QUALITIES if strength == "guide" and not manifest.guide.qualities else None
     first: str | None = None
     try:
         with leased(engine, adapter.version if adapter else None) as slot:
@@ -80,12 +82,13 @@ def rewrite_prompt(
                 return Outcome(None, "identity")
             for attempt in range(1 + RETRIES):
                 how = sampling if attempt == 0 else Sampling(RETRY_TEMPERATURE, sampling.seed + attempt)
-                written = engine.write(prefix, slot, how, MAX_TOKENS[strength], on_text)
+                written = engine.write(prefix, slot, how, MAX_TOKENS[strength], on_text, until)
                 if attempt == 0 and not is_proven(written.text, proven):
                     return Outcome(None, "unproven")
                 found = judge(prompt, parts, written, strength)
                 if found.text is not None:
-                    return found
+                    near = strength != "guide" or is_near(prompt, found.text, manifest.guide)
+                    return found if near else Outcome(None, "unproven")
                 first = first or found.reason
                 if ends is not None and time.monotonic() > ends:
                     raise OutOfTimeError("the time was up before a rewrite had passed the guard")
@@ -133,6 +136,12 @@ def judge(prompt: str, parts: spans.Split, written: Written, strength: Strength)
 def is_proven(written: str, proven: list[str]) -> bool:
     """True if the advice is of a kind that measurements have not shown to harm, or if all kinds are given."""
     return not proven or any(re.search(pattern, written.strip(), re.IGNORECASE) for pattern in proven)
+
+
+def is_near(prompt: str, rewrite: str, limits: GuideLimits) -> bool:
+    """True if what a guide says again is as near to the prompt as this prompter has to stay."""
+    again, own = nearness(guard.View(prompt, rewrite, "guide"))
+    return again >= limits.said_again and own >= limits.own_words
 
 
 def has_instruction(shown: str) -> bool:

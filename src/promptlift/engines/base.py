@@ -80,6 +80,7 @@ class Engine(ABC):
         sampling: Sampling,
         max_tokens: int,
         on_text: Callable[[str], bool] | None = None,
+        until: str | None = None,
     ) -> Written:
         """Continue `prefix` up to the end-of-sequence token.
 
@@ -89,6 +90,7 @@ class Engine(ABC):
             sampling: how tokens are chosen.
             max_tokens: the limit.
             on_text: called with each new piece of text; returning True stops the writing.
+            until: a text that ends the writing as well, and is left out.
         """
 
     @abstractmethod

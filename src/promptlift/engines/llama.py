@@ -128,6 +128,7 @@ class LlamaEngine(Engine):
         sampling: Sampling,
         max_tokens: int,
         on_text: Callable[[str], bool] | None = None,
+        until: str | None = None,
     ) -> Written:
         """Continue `prefix`; see Engine.write."""
         request: dict[str, Any] = {
@@ -138,6 +139,7 @@ class LlamaEngine(Engine):
             "id_slot": slot,
         }
         request |= {"top_k": 1} if sampling.temperature <= 0 else {"top_p": sampling.top_p, "top_k": 0}
+        request |= {"stop": [until]} if until else {}
         if on_text is None:
             reply = self._complete(request)
             choice = reply["choices"][0]

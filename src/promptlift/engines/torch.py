@@ -146,6 +146,7 @@ class TorchEngine(Engine):
         sampling: Sampling,
         max_tokens: int,
         on_text: Callable[[str], bool] | None = None,
+        until: str | None = None,
     ) -> Written:
         """Continue `prefix`; the text reaches `on_text` in one piece."""
         import torch
@@ -156,6 +157,8 @@ class TorchEngine(Engine):
         how: dict[str, Any] = {"do_sample": sampling.temperature > 0}
         if sampling.temperature > 0:
             how |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        if until:
+            how |= {"stop_strings": [until], "tokenizer": self.tokenizer}
         with torch.no_grad():
             out = self.model.generate(
                 input_ids=ids,
@@ -167,6 +170,8 @@ class TorchEngine(Engine):
             )[0, ids.shape[1] :]
         finished = bool(len(out)) and int(out[-1]) == self.tokenizer.eos_token_id
         text = self.tokenizer.decode(out, skip_special_tokens=True)
+        if until and until in text:
+            text, finished = text.partition(until)[0], True
         if on_text is not None:
             on_text(text)
         return Written(text, finished, len(out))
