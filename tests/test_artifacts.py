@@ -40,6 +40,16 @@ def test_a_whole_folder_loads_and_keeps_unknown_keys(folder: Path) -> None:
     assert loaded.version.startswith("tiny-test@")
 
 
+def test_what_a_prompter_may_say_is_a_part_of_its_version(folder: Path) -> None:
+    free = artifacts.load(folder)
+    edit(folder, guide={"qualities": False, "said_again": 0.8})
+    bound = artifacts.load(folder)
+    assert bound.manifest.guide.own_words == 0.0 and not bound.manifest.guide.qualities
+    assert bound.version != free.version and bound.trunk == free.trunk
+    edit(folder, guide={"qualities": False, "said": 0.8})
+    assert "guide" in refused(folder)
+
+
 def test_a_newer_format(folder: Path) -> None:
     edit(folder, format=99, strengths="unknown here")
     assert "format 99" in refused(folder)

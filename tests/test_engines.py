@@ -85,6 +85,23 @@ def test_a_stream_stops_when_told(engine: LlamaEngine) -> None:
     assert len(pieces) <= 3
 
 
+def test_writing_ends_at_a_given_text_in_both_engines(
+    made: tuple[PrompterFolder, Path, Path], engine: LlamaEngine
+) -> None:
+    pytest.importorskip("torch")
+    from promptlift.engines.torch import TorchEngine
+
+    folder, base, _ = made
+    whole = engine.write(prefix("hi"), 1, Sampling(), 12).text
+    end = next(char for char in whole[2:] if char.isascii() and char.isprintable())
+    reference = TorchEngine(folder, base=str(base))
+    ours = engine.write(prefix("hi"), 1, Sampling(), 12, until=end)
+    theirs = reference.write(prefix("hi"), reference.lease(), Sampling(), 12, until=end)
+    reference.close()
+    assert ascii_of(ours.text) == ascii_of(theirs.text) == ascii_of(whole.partition(end)[0])
+    assert ours.finished and theirs.finished
+
+
 def test_what_a_callback_raises_reaches_the_caller(engine: LlamaEngine) -> None:
     def breaks(piece: str) -> bool:
         raise KeyError("mine")

@@ -27,7 +27,8 @@ _TO_REWRITER = re.compile(
 _NOT = re.compile(r"\b(?:not?|never|without|nobody|nothing|none|neither|nor|cannot|avoid)\b|n['’]t\b", re.I)
 _WHETHER = re.compile(r"\W*(?:say|tell (?:me|us)|decide|explain|find out|judge|settle) (?:if|whether)\b", re.I)
 _CHOICE = re.compile(
-    r"\b(?:whether|or)\b|\b(?:know|tell|me|see|sure|wonder\w*|check|decide|say|asks?|ok|worried) if\b|(?:^|[.!?,;:\n]\s*|\b(?:and|but|so|also|then|ok|hi|hey|please)\s+)"
+    r"\b(?:whether|or)\b|\b(?:know|tell|me|see|sure|wonder\w*|check|decide|say|asks?|ok|worried) if\b|"
+    r"(?:^|[.!?,;:\n]\s*|\b(?:and|but|so|also|then|ok|hi|hey|please)\s+)"
     r"(?:is|are|am|was|were|do|does|did|can|could|should|shall|will|would|has|have|had|may|might)(?:n['’]?t)?\s",
     re.I,
 )
