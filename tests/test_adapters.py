@@ -781,8 +781,9 @@ class Scribe(Engine):
         return 1.0
 
     def write(
-        self, prefix: str, slot: int, sampling: Sampling, max_tokens: int, on_text: Callable[[str], bool] | None = None
-    ) -> Written:
+        self, prefix: str, slot: int, sampling: Sampling, max_tokens: int,
+        on_text: Callable[[str], bool] | None = None, until: str | None = None,
+    ) -> Written:  # fmt: skip
         return Written(OTHER if self.leased[-1] else PLAIN, True, 12)
 
     def close(self) -> None:

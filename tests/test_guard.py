@@ -516,6 +516,14 @@ BAD: dict[str, list[Case]] = {
         ),
         ("light", "make a grocery list for tacos", "Describe the history of Mexico and its independence."),
     ],
+    "restated": [
+        ("guide", "write a poem about rain", "Write a detailed poem about rain."),
+        ("guide", "write a poem about rain", "Write a poem about the rain in the old harbour."),
+        ("guide", "give me three names for a bakery, none of them french", "Give me three names for a bakery."),
+        ("guide", "how do bees find their way home", "Say whether bees find their way home."),
+        ("guide", "plan a trip to Lisbon with two kids, no museums, under 500 euros", "Plan a trip."),
+        ("guide", "explain recursion in max 80 words", "Explain recursion."),
+    ],
     "conflict": [
         (
             "light",
@@ -794,6 +802,14 @@ FINE: dict[str, list[Case]] = {
             "essay on climate",
             'Avoid openings such as "since the dawn of time people have", and start with a scene.',
         ),
+    ],
+    "restated": [
+        ("guide", "write a poem about rain", "A good poem has images of its own.\n\nWrite a poem about rain."),
+        ("guide", "give me three names for a bakery, none of them french", "Suggest three bakery names, none French."),
+        ("guide", "how do bees find their way home", "Explain how bees find their way home."),
+        ("guide", "is a tomato a fruit", "Say whether a tomato is a fruit."),
+        ("guide", "explain recursion in max 80 words", "Explain recursion in at most 80 words."),
+        ("light", "write a poem about rain", "Use vivid sensory images, and end on a strong line."),
     ],
     "conflict": [
         ("light", "What is the capital of Mongolia? One word only.", "Give the single word and nothing else."),
@@ -1394,7 +1410,7 @@ GOOD: list[Case] = [
 
 def rewrite_of(case: Case) -> str:
     strength, prompt, written = case
-    return f"{prompt.rstrip()}\n\n{written}" if strength == "light" else written
+    return f"{prompt.rstrip()}\n\n{written}" if strength != "full" else written
 
 
 def cases(table: dict[str, list[Case]]) -> list[tuple[str, Case]]:

@@ -132,7 +132,7 @@ def test_the_upstreams_errors_are_its_own(client: OpenAI, llama: str) -> None:
 def test_the_page_and_the_rewrite(real: Real) -> None:
     assert "<title>" in httpx2.get(real.url + "/").text
     (row,) = httpx2.post(real.url + "/v1/rewrite", json={"prompt": POEM}).json()["rewrites"]
-    assert row["changed"] and row["prompter"].startswith("tiny@") and len(row["checks"]) == 10
+    assert row["changed"] and row["prompter"].startswith("tiny@") and len(row["checks"]) == 11
     (row,) = httpx2.post(real.url + "/v1/rewrite", json={"prompt": "What is 2 + 2? Number only."}).json()["rewrites"]
     assert row["reason"] == "identity"
 

@@ -53,7 +53,7 @@ def weigh(view: View, name: str, detail: str) -> Level | None:
         case "drift":
             # "with one line per item": one of several, and the guard takes it for a limit
             return None if detail.startswith("asks for one ") or "(runnable)" in detail else "note"
-        case "invented" | "length":
+        case "invented" | "length" | "restated":
             return "error" if view.strength == "light" else "note"  # the others may name content, and shorten
         case _:
             return "error"

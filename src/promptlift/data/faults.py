@@ -11,9 +11,9 @@
     obeyed       it says what the prompt orders the rewriter to say
     language     it is not in the prompt's language
     degenerate   it loops, is cut off, or is not sound text
-    invented, conflict, drift   as the guard has them
+    invented, restated, conflict, drift   as the guard has them
 
-The last eight are the guard's, weighed for a text that somebody wrote (`promptlift.data.authored`).
+The last nine are the guard's, weighed for a text that somebody wrote (`promptlift.data.authored`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from promptlift.spans import missing_literals
 FORM = frozenset({"half", "tags", "append", "length"})
 """Checks that only look at the form: what they find is never a matter of taste."""
 
-JUDGED = frozenset({"answer", "meta", "obeyed", "language", "degenerate", "invented", "conflict", "drift"})
+JUDGED = frozenset({"answer", "meta", "obeyed", "language", "degenerate", "invented", "restated", "conflict", "drift"})
 """Checks by heuristics, which may err."""
 
 _NAMES = {"answered": "answer"}

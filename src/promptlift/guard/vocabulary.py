@@ -26,7 +26,7 @@ REQUESTS = frozenset(
     detail itemise itemize enumerate categorise categorize map throw come roast tease interpret infer verify
     validate double-check hint sketch situate ground anchor acknowledge honour honor celebrate criticise
     criticize critique deliver devise dig factor feature frame generalise hook immerse incorporate integrate
-    narrow reword settle pull interview speed draw decline listen compute"""
+    narrow reword settle interview decline compute"""
     .split()
 )  # fmt: skip
 
