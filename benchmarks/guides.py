@@ -12,30 +12,31 @@ tie.
 from __future__ import annotations
 
 import json
-import random
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from lift import summary
+
+from promptlift.records import read_jsonl
+
 FOLDER = Path(__file__).parents[1] / "results" / "guide"
 PROMPTS = len(json.loads((FOLDER / "sample150.json").read_text("utf-8")))
 
 
-def lift(values: Sequence[float], seed: int = 0, rounds: int = 2000) -> str:
-    """100 × the mean of the values, and its 95% interval."""
-    rng = random.Random(seed)
-    drawn = sorted(mean(rng.choices(values, k=len(values))) for _ in range(rounds))
-    low, high = drawn[int(0.025 * rounds)], drawn[int(0.975 * rounds)]
-    return f"{100 * mean(values):+4.0f} ({100 * low:+.0f} to {100 * high:+.0f})"
+def told(values: Sequence[float]) -> str:
+    """Lift and its interval, in a few characters."""
+    found = summary(values)
+    low, high = found["interval"]
+    return f"{found['lift']:+4.0f} ({low:+.0f} to {high:+.0f})"
 
 
 def grades(name: str) -> Any:
     """(target, addition, prompt, reading) to the grades in a file."""
     found: Any = defaultdict(lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list))))
-    for line in (FOLDER / name).read_text("utf-8").splitlines():
-        row = json.loads(line)
+    for _, row in read_jsonl(FOLDER / name):
         found[row["target"]][row["arm"]][row["id"]][row["reading"]].append(row["grade"])
     return found
 
@@ -66,9 +67,9 @@ def main() -> None:
                 values = [value for value in pairs if value is not None]
                 if arm == "raw" or not values:
                     continue
-                line = f"{name}  {target}  {arm:17} n = {len(values):3}  {lift(values)}"
+                line = f"{name}  {target}  {arm:17} n = {len(values):3}  {told(values)}"
                 if verdict is agreed:
-                    line += f"; over all {PROMPTS} {lift([*values, *[0.0] * (PROMPTS - len(values))])}"
+                    line += f"; over all {PROMPTS} {told([*values, *[0.0] * (PROMPTS - len(values))])}"
                 print(line)
 
 

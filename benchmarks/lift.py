@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,7 @@ def flipped(row: dict[str, object]) -> bool:
     return "winner" not in row and row["first"] != row["second"]
 
 
-def summary(outcomes: list[int], draws: int = 10_000) -> dict[str, object]:
+def summary(outcomes: Sequence[float], draws: int = 10_000) -> dict[str, Any]:
     """Lift and its 95% bootstrap interval over prompts."""
     values = np.asarray(outcomes, float)
     random = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from promptlift.artifacts import GuideLimits
 from promptlift.engines.base import Written
 from promptlift.guard.restating import nearness
 from promptlift.records import Pair, read_pairs
-from promptlift.rewriting import is_near, judge, prepare
+from promptlift.rewriting import Outcome, is_near, judge, prepare
 
 PAIRS = Path(__file__).parents[1] / "data" / "pairs" / "pairs.jsonl"
 PROMPT = "write me a mail to my landlord about the broken heating, max 100 words"
@@ -25,6 +25,12 @@ LINE = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_s
 
 def written(asked: str, qualities: str | None, finished: bool = True) -> Written:
     return Written(asked + (template.QUALITIES + qualities if qualities else ""), finished, 9)
+
+
+def judged(prompt: str, found: Written) -> Outcome:
+    parts, refusal = prepare(prompt, ["en"])
+    assert refusal is None
+    return judge(prompt, parts, found, "guide")
 
 
 @pytest.mark.parametrize("qualities", [QUALITIES, None])
@@ -42,15 +48,14 @@ def test_every_guide_survives_training_and_serving(prompt: str, qualities: str |
     side = "\n\n".join(part for part in (prompt, qualities, asked) if part)
     if template.QUALITIES.strip() in side:
         return
-    pair = Pair("1", prompt, "x", optimized_guide=side)
+    pair = Pair("1", prompt, f"{prompt} x", optimized_guide=side)  # not an identity pair
     completion = template.completion(pair, "guide").removeprefix(template.YES + template.opening("guide"))
     assert template.assemble(prompt, completion, "guide") == side
 
 
 def test_a_guide_that_passes_stands_whole() -> None:
-    parts, refusal = prepare(PROMPT, ["en"])
-    found = judge(PROMPT, parts, written(ASKED, QUALITIES), "guide")
-    assert refusal is None and found.reason is None
+    found = judged(PROMPT, written(ASKED, QUALITIES))
+    assert found.reason is None
     assert found.text == f"{PROMPT}\n\n{QUALITIES}\n\n{ASKED}"
 
 
@@ -63,8 +68,7 @@ def test_a_guide_that_passes_stands_whole() -> None:
     ],
 )
 def test_what_is_asked_stands_alone_where_the_qualities_fail(qualities: str, finished: bool) -> None:
-    parts, _ = prepare(PROMPT, ["en"])
-    found = judge(PROMPT, parts, written(ASKED, qualities, finished), "guide")
+    found = judged(PROMPT, written(ASKED, qualities, finished))
     assert found.text == f"{PROMPT}\n\n{ASKED}" and found.reason is None
 
 
@@ -81,8 +85,7 @@ def test_what_is_asked_stands_alone_where_the_qualities_fail(qualities: str, fin
     ],
 )
 def test_a_restatement_that_says_something_else_is_stopped(asked: str, reason: str) -> None:
-    parts, _ = prepare(PROMPT, ["en"])
-    assert judge(PROMPT, parts, written(asked, QUALITIES), "guide") == (None, reason)
+    assert judged(PROMPT, written(asked, QUALITIES)) == (None, reason)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +97,7 @@ def test_a_restatement_that_says_something_else_is_stopped(asked: str, reason: s
     ],
 )
 def test_a_question_is_not_turned_round(prompt: str, asked: str) -> None:
-    parts, _ = prepare(prompt, ["en"])
-    assert judge(prompt, parts, Written(asked, True, 9), "guide").reason == "guard:restated"
+    assert judged(prompt, Written(asked, True, 9)).reason == "guard:restated"
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,7 @@ def test_a_question_is_not_turned_round(prompt: str, asked: str) -> None:
     ],
 )
 def test_a_question_said_again_soundly_passes(prompt: str, asked: str) -> None:
-    parts, _ = prepare(prompt, ["en"])
-    assert judge(prompt, parts, Written(asked, True, 9), "guide").text == f"{prompt}\n\n{asked}"
+    assert judged(prompt, Written(asked, True, 9)).text == f"{prompt}\n\n{asked}"
 
 
 def test_nearness_is_whole_for_the_same_words_and_none_for_others() -> None:
@@ -131,8 +132,7 @@ def test_a_prompter_that_has_to_stay_near_says_no_more_than_that() -> None:
 
 @given(st.text())
 def test_no_text_breaks_the_checks_of_a_guide(text: str) -> None:
-    parts, _ = prepare(PROMPT, ["en"])
-    found = judge(PROMPT, parts, Written(text, True, 1), "guide")
+    found = judged(PROMPT, Written(text, True, 1))
     assert (found.text is None) != (found.reason is None)
     assert found.text is None or found.text.startswith(PROMPT)
 

@@ -50,7 +50,7 @@ def generate(
     roughen: Annotated[
         bool, typer.Option("--roughen", help="First type the seeds again as hasty people would.")
     ] = False,
-    guide: Annotated[bool, typer.Option(help="Also make the guide, which the default prompter learns.")] = True,
+    guide: Annotated[bool, typer.Option(help="Also make the guide.")] = True,
     light: Annotated[bool, typer.Option(help="Also make the light side.")] = True,
     critique: Annotated[bool, typer.Option(help="Let the LLM criticise its rewrites, and repair them once.")] = True,
     most: Most = 80,

@@ -53,21 +53,15 @@ def faults(line: int, pair: Pair, appends: bool, most_added: int) -> list[Findin
         same: Side = "optimized" if pair.optimized == pair.prompt else "optimized_light"
         other = "optimized_light" if same == "optimized" else "optimized"
         found.append(Finding(line, pair.id, "half", f"{same} is the prompt itself, {other} is not", same))
-    sides: list[tuple[Side, str]] = [("optimized", pair.optimized)]
-    if pair.optimized_light is not None:
-        sides.append(("optimized_light", pair.optimized_light))
-    if pair.optimized_content is not None:
-        sides.append(("optimized_content", pair.optimized_content))
-    if pair.optimized_guide is not None:
-        sides.append(("optimized_guide", pair.optimized_guide))
     meant: dict[Side, Strength] = {
-        "optimized_light": "light" if appends else "full", "optimized_content": "content",
+        "optimized": "full", "optimized_light": "light" if appends else "full", "optimized_content": "content",
         "optimized_guide": "guide",
     }  # fmt: skip
-    for side, text in sides:
-        if text == pair.prompt:
+    for side, strength in meant.items():
+        text: str | None = getattr(pair, side)
+        if text is None or text == pair.prompt:
             continue
-        for check, detail, level in _of_side(pair.prompt, text, meant.get(side, "full"), most_added):
+        for check, detail, level in _of_side(pair.prompt, text, strength, most_added):
             found.append(Finding(line, pair.id, check, detail, side, level))
     return found
 

@@ -24,7 +24,7 @@ from promptlift.template import QUALITIES, assemble
 DRAFTS_PER_CALL = 5
 ROUNDS = 3
 """How often drafts are asked for again where a topic has too few."""
-_ADDITIONS: dict[Strength, tuple[str, ...]] = {"guide": ("restate", "qualities"), "light": ("advise",)}
+_ADDITIONS: dict[Strength, tuple[str, ...]] = {"guide": prompts.GUIDE, "light": ("advise",)}
 """The sides that add to the prompt, where the setting of that name wants them, and what is asked for each."""
 NOT_FOR_PAIRS = {"guard:invented", "guard:drift", "guard:conflict"}
 """Checks of the guard that a rich rewrite may fail: naming content is its job; the critic judges it."""

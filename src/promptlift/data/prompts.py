@@ -36,6 +36,9 @@ MANNERS = (
 )
 """How people type; drawn by seed."""
 
+GUIDE = ("restate", "qualities")
+"""The templates of a guide's two parts. They are asked for one by one: weak LLMs mix them up otherwise."""
+
 _FENCE = re.compile(r"\A```\w*\n(.*)\n```\Z", re.DOTALL)
 _PREAMBLE = re.compile(
     r"\A(?:sure|certainly|of course|here)\b[^\n]{0,80}(?:prompt|rewrit|version|request|sentence)[^\n]{0,40}:\s*\n+",

@@ -22,9 +22,9 @@ from promptlift.rewriting import prepare
 from promptlift.template import QUALITIES, assemble
 
 TEMPLATES: dict[Strength, tuple[str, ...]] = {
-    "guide": ("restate", "qualities"), "light": ("suggest",), "content": ("cover",), "full": ("optimize",),
+    "guide": prompts.GUIDE, "light": ("suggest",), "content": ("cover",), "full": ("optimize",),
 }  # fmt: skip
-"""What is asked for each side: the parts of a guide are asked for one by one, weak LLMs mix them up otherwise."""
+"""What is asked for each side."""
 MOST_WORDS: dict[Strength, int] = {"light": 30, "guide": 70}
 """Words that advice on form may have (what is longer answers, or names content), and a guide."""
 FIRST = 8

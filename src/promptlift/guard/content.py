@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Set
 
 from promptlift.guard.tasks import fits, other_task
 from promptlift.guard.view import View, snippet, stem, words
@@ -88,9 +89,7 @@ def _full_drift(view: View) -> str | None:
     wanted = set(content_stems(_ORDER.sub(" ", view.instruction)))
     if len(wanted) < 2:
         return None
-    here, pieces = {stem(word) for word in words(view.rewrite)}, letters(view.rewrite)
-    # four letters are enough: the person's spelling is not the rewrite's
-    lost = [part for part in wanted if part not in here and (len(part) < 4 or part[:4] not in pieces)]
+    lost = unsaid(wanted, {stem(word) for word in words(view.rewrite)}, letters(view.rewrite))
     kept = 1 - len(lost) / len(wanted)
     needed = 0.01 if len(wanted) < 4 else _KEPT if len(wanted) < _MANY else _KEPT_OF_MANY
     return (
@@ -114,14 +113,21 @@ def _off_topic(view: View) -> str | None:
     for part, count in Counter(stems).items():
         if count >= 3 and part not in view.prompt_stems and part not in ADVICE_STEMS:
             return f"says {part!r} {count} times, the prompt never"
-    pieces = letters(view.prompt)
-    shared = {part for part in stems if part in view.prompt_stems or (len(part) >= 4 and part[:4] in pieces)}
+    shared = set(stems) - unsaid(stems, view.prompt_stems, letters(view.prompt))
     foreign = set(stems) - ADVICE_STEMS
     few = len(set(content_stems(view.instruction)))
     needed = next(needed for size, needed in _FOREIGN if few >= size)
     if len(foreign) >= needed and not shared and not fits(view) and is_english(view.added):
         return f"speaks of {', '.join(sorted(foreign)[:5])} and of nothing in the prompt"
     return None
+
+
+def unsaid(parts: Iterable[str], stems: Set[str], pieces: Set[str]) -> set[str]:
+    """The stems that a text does not hold, given the stems of its words and its `letters`.
+
+    Four letters are enough: the person's spelling is not the rewrite's. A shorter stem is in no piece.
+    """
+    return {part for part in parts if part not in stems and part[:4] not in pieces}
 
 
 def letters(text: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from promptlift.guard.content import content_stems, letters
+from promptlift.guard.content import content_stems, letters, unsaid
 from promptlift.guard.view import View, snippet, stem, words
 from promptlift.guard.vocabulary import (
     ADVICE_STEMS,
@@ -77,8 +77,7 @@ def _new_fact(view: View) -> str | None:
         return None
     pieces = letters(view.prompt)
     for match in itertools.islice((_TOLD if view.appends else _OF_ME).finditer(_IN_QUOTES.sub(" ", view.own)), _MOST):
-        fresh = {part for part in content_stems(match["fact"]) if part not in ADVICE_STEMS} - view.prompt_stems - _DAYS
-        fresh = {part for part in fresh if part[:4] not in pieces}
+        fresh = unsaid(content_stems(match["fact"]), view.prompt_stems, pieces) - ADVICE_STEMS - _DAYS
         if len(fresh) >= (2 if view.appends else 3):
             return f"makes up {snippet(match[0])!r}"
     age = _AGE.search(view.own)
